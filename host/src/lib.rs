@@ -1,0 +1,4 @@
+//! The host: a stream processor that runs sandboxed WebAssembly modules on Avro topics.
+
+pub mod log;
+pub mod table;

@@ -1,0 +1,261 @@
+//! Where topics live: the seam between everything that handles records and the store that keeps them.
+//!
+//! A [`Log`] has topics with partitions. A worker joins it as a [`Member`] and gets a [`Session`]: its consumer, its
+//! producer and its transaction in one. What every implementation promises, and the contract suite
+//! (`tests/contract/log.rs`) checks:
+//!
+//! - **Order.** Records of one partition are handed out in the order of their offsets, and offsets only grow. They may
+//!   have gaps: nothing may assume that the next offset is the last one plus one; use [`Batch::next_offset`].
+//! - **Assignment.** [`Event::Assigned`] comes before the first record of a partition and carries the committed position
+//!   and the committed module state. A partition belongs to one member of a group at a time.
+//! - **A step is whole.** What was appended since the last commit, the positions, the states and the rows that
+//!   [`Session::commit`] is given become visible and durable together, or not at all, whatever kills the process when.
+//!   Readers see committed records only.
+//! - **Abort.** [`Session::abort`] forgets the appended records and moves every assigned partition back to its committed
+//!   position. A failed commit has the same effect.
+//! - **Partitioning.** Keyed records go to partition `murmur2(key) & 0x7fffffff % partitions`, as Kafka's Java client
+//!   sends them. Records of one batch without a key go to one partition, which changes from batch to batch.
+//!
+//! Not promised: that a batch handed out equals a batch appended, that a committed offset is one of an existing record,
+//! or that a timestamp grows with the offset.
+
+use std::time::Duration;
+
+use bespoke_record::Batch;
+use bytes::Bytes;
+
+use crate::table::Rows;
+
+pub mod embedded;
+
+/// A store of topics. Shared by all threads of a host.
+pub trait Log: Send + Sync {
+    /// Creates a topic, or tells that it is there already with the same number of partitions.
+    ///
+    /// # Errors
+    /// [`LogError::Partitions`] if it exists with another number of partitions.
+    fn create_topic(&self, topic: &NewTopic) -> Result<Created, LogError>;
+
+    /// All topics, by name.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn topics(&self) -> Result<Vec<TopicInfo>, LogError>;
+
+    /// One topic.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn topic(&self, name: &str) -> Result<Option<TopicInfo>, LogError>;
+
+    /// The committed position of a group in each partition of a topic: the offset at which it would read on. Partitions
+    /// without a commit are at the first offset.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`], or if the store cannot be read.
+    fn committed(&self, group: &str, topic: &str) -> Result<Vec<(u32, i64)>, LogError>;
+
+    /// Reads at most `max_records` records from `offset` on, outside of any group. Empty at the end.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`], or if the store cannot be read.
+    fn read(&self, topic: &str, partition: u32, offset: i64, max_records: usize) -> Result<Batch, LogError>;
+
+    /// Opens the session of one worker.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`] if the member's topic does not exist.
+    fn join(&self, member: Member) -> Result<Box<dyn Session>, LogError>;
+}
+
+/// The consumer, producer and transaction of one worker. Used by one thread.
+pub trait Session: Send {
+    /// Waits at most `timeout` for something to happen. Batches have at most `max_records` records of one partition.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn poll(&mut self, max_records: usize, timeout: Duration) -> Result<Event, LogError>;
+
+    /// Adds records to the step. Their offsets are given by the log.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`], [`LogError::TooLarge`]; then nothing of the batch is added.
+    fn append(&mut self, topic: &str, records: &Batch) -> Result<(), LogError>;
+
+    /// Makes the step happen: all that was appended, and all of this.
+    ///
+    /// # Errors
+    /// If the store cannot be written; the step is aborted then.
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), LogError>;
+
+    /// Forgets the step and goes back to the committed positions. [`Event::Assigned`] comes again for every partition.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn abort(&mut self) -> Result<(), LogError>;
+
+    /// Whether [`Commit::rows`] is taken, which is so when the tables live in the log's own store.
+    fn holds_tables(&self) -> bool;
+}
+
+/// Which worker of which group opens a session.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The consumer group: positions and states are kept under its name.
+    pub group: String,
+    /// The topic to read. None for a feed: its session has the one partition 0, which never has records, but a state.
+    pub topic: Option<String>,
+    /// This worker among those of this process, from 0.
+    pub worker: u32,
+    /// How many workers of the group this process runs.
+    pub workers: u32,
+}
+
+/// What [`Session::poll`] saw.
+#[derive(Debug)]
+pub enum Event {
+    /// The partition is this member's now.
+    Assigned {
+        /// The partition.
+        partition: u32,
+        /// The offset at which reading goes on.
+        position: i64,
+        /// The state committed last, if any was.
+        state: Option<Bytes>,
+    },
+    /// The partition is no longer this member's. If it is not `lost`, a commit is still possible before the next poll.
+    Revoked {
+        /// The partition.
+        partition: u32,
+        /// Another member may have it already.
+        lost: bool,
+    },
+    /// Records of one partition.
+    Records {
+        /// The partition.
+        partition: u32,
+        /// The records, at least one.
+        batch: Batch,
+    },
+    /// Nothing came in time.
+    Idle,
+}
+
+/// What is committed together with the appended records.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Commit<'a> {
+    /// Per partition the offset at which to read on.
+    pub positions: &'a [(u32, i64)],
+    /// Per partition the module's state.
+    pub states: &'a [(u32, Bytes)],
+    /// Rows for tables of the log's own store.
+    pub rows: &'a [Rows],
+}
+
+/// A topic to be created.
+#[derive(Clone, Debug)]
+pub struct NewTopic {
+    /// The name: 1 to 249 of `a-z A-Z 0-9 . _ -`, as in Kafka.
+    pub name: String,
+    /// How many partitions, at least 1.
+    pub partitions: u32,
+    /// What is kept for how long.
+    pub retention: Retention,
+}
+
+/// How long records are kept. None is for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Records older than this may go.
+    pub age_ms: Option<i64>,
+    /// The oldest records of a partition go when it holds more bytes than this.
+    pub bytes: Option<i64>,
+}
+
+/// Whether a topic is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It was made.
+    New,
+    /// It was there.
+    Existing,
+}
+
+/// What is known of a topic.
+#[derive(Clone, Debug)]
+pub struct TopicInfo {
+    /// The name.
+    pub name: String,
+    /// The partitions, by number.
+    pub partitions: Vec<PartitionInfo>,
+    /// What is kept for how long.
+    pub retention: Retention,
+}
+
+/// What is known of a partition.
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionInfo {
+    /// The number.
+    pub partition: u32,
+    /// The first offset that is still kept.
+    pub start: i64,
+    /// The offset that the next record gets.
+    pub end: i64,
+    /// Bytes on disk.
+    pub bytes: i64,
+}
+
+/// What can go wrong with a log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// No such topic.
+    #[error("there is no topic `{0}`; set `create_topics = true` or create it with `host topics create`")]
+    NoTopic(String),
+    /// A topic name that is not allowed.
+    #[error("`{0}` cannot be the name of a topic: use 1 to 249 of a-z, A-Z, 0-9, dot, underscore and hyphen")]
+    BadName(String),
+    /// The topic has another number of partitions.
+    #[error("topic `{topic}` has {existing} partitions, not {wanted}; partitions cannot be taken away or added here")]
+    Partitions {
+        /// The topic.
+        topic: String,
+        /// Its partitions.
+        existing: u32,
+        /// What was asked for.
+        wanted: u32,
+    },
+    /// A record that is too large.
+    #[error("a record of {bytes} bytes for topic `{topic}` is larger than the limit of {limit} bytes")]
+    TooLarge {
+        /// The topic.
+        topic: String,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Another process has the log.
+    #[error("`{path}` is in use by another host (process {pid}); one host at a time can write an embedded log")]
+    InUse {
+        /// The file.
+        path: String,
+        /// The other process, or `unknown`.
+        pid: String,
+    },
+    /// What the file holds cannot be right.
+    #[error("`{path}` is damaged: {what}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What was found where.
+        what: String,
+    },
+    /// The store failed.
+    #[error("the log at `{path}`: {source}")]
+    Store {
+        /// The file or address.
+        path: String,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
