@@ -1,7 +1,38 @@
 //! Typed batches between Avro bytes and the memory of a WebAssembly component.
+//!
+//!     Avro bytes ──Staged::push──> Heap ──Args::lower──> guest memory ──process──> guest memory ──Answered::lift──> Avro
+//!                  (stage, read)   (heap)   (call)                                              (answer, write)
+//!
+//! [`Signature`] is what a module's function takes and answers, [`Schema`] what the records are; a [`Plan`] is both
+//! matched, once, by field names. An [`Exchange`] takes a batch through a call with it. No value of any record is ever a
+//! Rust value of its own: bytes go to memory and memory to bytes.
 
+mod answer;
+mod call;
+mod derive;
+mod heap;
+mod mismatch;
+pub mod names;
+mod plan;
+mod read;
+pub mod resolve;
 pub mod schema;
+mod shape;
+mod signature;
+mod stage;
 pub mod wire;
+mod write;
 
+pub use answer::{Answers, Verdict};
+pub use call::Entry;
+pub use derive::output_schema;
+pub use mismatch::Mismatch;
+pub use plan::{Exchange, Output, Plan};
+pub use read::wit_type;
+pub use resolve::Resolution;
 pub use schema::{Schema, SchemaError};
+pub use shape::{Layout, Member, Shape};
+pub use signature::{Answer, Function, Input, Signature, SignatureError, Wrap};
+pub use stage::About;
 pub use wire::{Cursor, WireError};
+pub use write::Violation;

@@ -127,6 +127,12 @@ impl Batch {
         &self.entries
     }
 
+    /// The headers that entries refer to: spans of names and values.
+    #[must_use]
+    pub fn header_spans(&self) -> &[(Span, Option<Span>)] {
+        &self.headers
+    }
+
     /// The record at an index of this batch.
     ///
     /// # Panics

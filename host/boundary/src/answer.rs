@@ -1,0 +1,367 @@
+//! What a module answered, on its way out: rows in its memory become Avro records.
+//!
+//! [`OutputPlan`] says for each field of the output schema whether the module answers it, whether its bytes are copied
+//! from the record that came in, or whether it has its default. [`Answers`] is what comes of a call.
+
+use bespoke_record::Span;
+
+use crate::mismatch::Misfit;
+use crate::resolve::same_encoding;
+use crate::schema::Schema;
+use crate::shape::{Layout, Member, Shape};
+use crate::signature::{Answer, Signature, Wrap};
+use crate::stage::Staged;
+use crate::write::{Guest, Violation, Write, default_of, match_members};
+
+/// What came of a call. Spans are of [`Answers::arena`].
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// Framed Avro values and reasons.
+    pub arena: Vec<u8>,
+    /// `process`: one for each record that was pushed, in order.
+    pub verdicts: Vec<Verdict>,
+    /// `analyze`: per output the rows, in order.
+    pub outputs: Vec<Vec<Span>>,
+    /// The function answered err for the whole batch.
+    pub failed: Option<String>,
+}
+
+/// What `process` answered for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The value to write.
+    Value(Span),
+    /// Nothing is to be written.
+    Dropped,
+    /// It cannot be handled; the span is the module's reason.
+    Rejected(Span),
+}
+
+/// How rows of one output become records of its schema.
+#[derive(Debug)]
+pub(crate) struct OutputPlan {
+    /// Bytes that every value starts with: the framing that names its schema.
+    prefix: Vec<u8>,
+    pieces: Vec<Piece>,
+}
+
+/// A stretch of an output record.
+#[derive(Debug)]
+enum Piece {
+    /// From the list `column`, at `offset` within its item.
+    Guest { column: u32, offset: u32, write: Write },
+    /// The bytes of the input record between two of its marks.
+    Copy { from: usize, to: usize },
+    Default(Vec<u8>),
+}
+
+/// Everything about answers that a signature and its schemas decide.
+#[derive(Debug)]
+pub(crate) struct AnswerPlan {
+    outputs: Vec<OutputPlan>,
+    /// The lists of the answer, each with the layout of its items.
+    lists: Vec<Layout>,
+    /// Where the record stands in an item, and the err's string.
+    payload: u32,
+    inner_payload: u32,
+}
+
+impl AnswerPlan {
+    /// `outputs` are the output schemas with their prefixes, in the order of [`Answer::outputs`]. Also tells which field
+    /// boundaries of the input are needed.
+    pub fn compile(
+        signature: &Signature,
+        reader: &Schema,
+        outputs: &[(&Schema, Vec<u8>)],
+    ) -> Result<(Self, Vec<usize>), Misfit> {
+        let answer = &signature.answer;
+        let (mut payload, mut inner_payload) = (0, 0);
+        let lists = match answer {
+            Answer::Records { item, wrap, .. } => {
+                match (wrap, item) {
+                    (Wrap::Bare, _) => {}
+                    (Wrap::ResultOption, Shape::Result(Some(option), _)) => {
+                        payload = item.payload_offset();
+                        inner_payload = payload + option.payload_offset();
+                    }
+                    _ => payload = item.payload_offset(),
+                }
+                vec![item.layout()]
+            }
+            Answer::Filter => vec![Shape::Bool.layout()],
+            Answer::Validate(item) => {
+                payload = item.payload_offset();
+                vec![item.layout()]
+            }
+            Answer::Columns(columns) => columns.iter().map(|c| c.shape.layout()).collect(),
+            Answer::Rows(members) => vec![Shape::Record(members.clone()).layout()],
+            Answer::Named(named) => named.iter().map(|(_, m)| Shape::Record(m.clone()).layout()).collect(),
+        };
+        let passes = matches!(signature.function, crate::signature::Function::Process);
+        let mut boundaries = Vec::new();
+        let mut plans = Vec::new();
+        for (i, (schema, prefix)) in outputs.iter().enumerate() {
+            let input = passes.then_some(reader);
+            let pieces = match answer.members(i) {
+                Some(members) => {
+                    let columns = matches!(answer, Answer::Columns(_));
+                    compile_pieces(schema, members, columns, input, &mut boundaries)
+                        .map_err(|e| match answer.outputs()[i] {
+                            Some(name) => e.within(name),
+                            None => e,
+                        })?
+                }
+                None if same_encoding(reader, reader.root(), schema, schema.root()) => Vec::new(),
+                None => {
+                    return Err(Misfit::new(
+                        "records pass unchanged, so the output schema must be the input schema",
+                    ));
+                }
+            };
+            plans.push(OutputPlan { prefix: prefix.clone(), pieces });
+        }
+        boundaries.sort_unstable();
+        boundaries.dedup();
+        for plan in &mut plans {
+            for piece in &mut plan.pieces {
+                if let Piece::Copy { from, to } = piece {
+                    *from = boundaries.binary_search(from).unwrap_or_default();
+                    *to = boundaries.binary_search(to).unwrap_or_default();
+                }
+            }
+        }
+        Ok((Self { outputs: plans, lists, payload, inner_payload }, boundaries))
+    }
+
+    /// Reads the whole answer, which stands at `at`.
+    pub fn lift(
+        &self,
+        signature: &Signature,
+        guest: Guest<'_>,
+        mut at: usize,
+        staged: &Staged,
+        marks: usize,
+        input: &[u8],
+        answers: &mut Answers,
+    ) -> Result<(), Violation> {
+        if signature.fallible {
+            if guest.flag(at)? {
+                answers.failed = Some(guest.text(at + 4)?.chars().take(4096).collect());
+                return Ok(());
+            }
+            at += 4;
+        }
+        let lists = self
+            .lists
+            .iter()
+            .enumerate()
+            .map(|(i, layout)| guest.list_at(at + i * 8, layout.size, layout.align))
+            .collect::<Result<Vec<_>, _>>()?;
+        let source = Source { plan: self, guest, lists: &lists, staged, marks, input };
+        match &signature.answer {
+            Answer::Rows(_) | Answer::Named(_) => {
+                for (output, (_, len)) in lists.iter().enumerate() {
+                    source.rows(output, *len, answers)?;
+                }
+                Ok(())
+            }
+            Answer::Columns(_) if signature.function == crate::signature::Function::Analyze => {
+                let len = source.equal_columns(None)?;
+                source.rows(0, len, answers)
+            }
+            Answer::Columns(_) => {
+                source.equal_columns(Some(staged.rows.len()))?;
+                source.verdicts(answers, |source, row, out| source.value(0, row, 0, Some(row), out).map(Verdict::Value))
+            }
+            Answer::Records { wrap, .. } => {
+                source.equal_columns(Some(staged.rows.len()))?;
+                let wrap = *wrap;
+                source.verdicts(answers, |source, row, out| source.item(wrap, row, out))
+            }
+            Answer::Filter => {
+                source.equal_columns(Some(staged.rows.len()))?;
+                source.verdicts(answers, |source, row, out| {
+                    let pass = source.guest.get::<1>(lists[0].0 + row)? != [0];
+                    if pass { source.unchanged(row, out) } else { Ok(Verdict::Dropped) }
+                })
+            }
+            Answer::Validate(_) => {
+                source.equal_columns(Some(staged.rows.len()))?;
+                source.verdicts(answers, |source, row, out| {
+                    let at = source.item_at(row);
+                    if source.guest.flag(at)? { source.rejected(at, out) } else { source.unchanged(row, out) }
+                })
+            }
+        }
+    }
+}
+
+fn compile_pieces(
+    schema: &Schema,
+    members: &[Member],
+    columns: bool,
+    input: Option<&Schema>,
+    boundaries: &mut Vec<usize>,
+) -> Result<Vec<Piece>, Misfit> {
+    let Some(record) = schema.record() else {
+        return Err(Misfit::new(format!("the output schema is `{}`, not a record", schema.describe(schema.root()))));
+    };
+    let offsets = Shape::Record(members.to_vec()).offsets();
+    let sources = match_members(&record.fields, members, &record.name.full)?;
+    let mut pieces: Vec<Piece> = Vec::new();
+    for (field, member) in record.fields.iter().zip(sources) {
+        if let Some(m) = member {
+            let write = Write::compile(schema, field.ty, &members[m].shape).map_err(|e| e.within(&members[m].name))?;
+            let (column, offset) = if columns { (m as u32, 0) } else { (0, offsets[m]) };
+            pieces.push(Piece::Guest { column, offset, write });
+            continue;
+        }
+        let same = input.and_then(|input| {
+            let fields = &input.record()?.fields;
+            let i = fields.iter().position(|f| f.name == field.name)?;
+            same_encoding(input, fields[i].ty, schema, field.ty).then_some(i)
+        });
+        if let Some(i) = same {
+            match pieces.last_mut() {
+                Some(Piece::Copy { to, .. }) if *to == i => *to = i + 1,
+                _ => pieces.push(Piece::Copy { from: i, to: i + 1 }),
+            }
+            continue;
+        }
+        match default_of(schema, field)? {
+            Some(bytes) => pieces.push(Piece::Default(bytes)),
+            None => {
+                let but = if input.is_some() { ", the input has no field of that name and type," } else { "" };
+                return Err(Misfit::new(format!(
+                    "the module does not answer it{but} and the output record `{}` has no default for it",
+                    record.name.full
+                ))
+                .within(&field.name));
+            }
+        }
+    }
+    for piece in &pieces {
+        if let Piece::Copy { from, to } = piece {
+            boundaries.extend([*from, *to]);
+        }
+    }
+    Ok(pieces)
+}
+
+/// An answer during its call.
+struct Source<'a> {
+    plan: &'a AnswerPlan,
+    guest: Guest<'a>,
+    lists: &'a [(usize, usize)],
+    staged: &'a Staged,
+    marks: usize,
+    input: &'a [u8],
+}
+
+impl Source<'_> {
+    /// The length that all lists have, which is `records` if that is given.
+    fn equal_columns(&self, records: Option<usize>) -> Result<usize, Violation> {
+        let wanted = records.unwrap_or_else(|| self.lists.first().map_or(0, |(_, len)| *len));
+        match self.lists.iter().find(|(_, len)| *len != wanted) {
+            Some((_, answers)) => Err(Violation::Count { answers: *answers, records: wanted }),
+            None => Ok(wanted),
+        }
+    }
+
+    fn item_at(&self, row: usize) -> usize {
+        self.lists[0].0 + row * self.plan.lists[0].size as usize
+    }
+
+    fn rows(&self, output: usize, len: usize, answers: &mut Answers) -> Result<(), Violation> {
+        for row in 0..len {
+            let span = self.value(output, row, 0, None, &mut answers.arena)?;
+            answers.outputs[output].push(span);
+        }
+        Ok(())
+    }
+
+    fn verdicts(
+        &self,
+        answers: &mut Answers,
+        each: impl Fn(&Self, usize, &mut Vec<u8>) -> Result<Verdict, Violation>,
+    ) -> Result<(), Violation> {
+        for row in 0..self.staged.rows.len() {
+            let verdict = each(self, row, &mut answers.arena)?;
+            answers.verdicts.push(verdict);
+        }
+        Ok(())
+    }
+
+    fn item(&self, wrap: Wrap, row: usize, out: &mut Vec<u8>) -> Result<Verdict, Violation> {
+        let at = self.item_at(row);
+        let payload = self.plan.payload as usize;
+        let within = match wrap {
+            Wrap::Bare => 0,
+            Wrap::Option if self.guest.flag(at)? => payload,
+            Wrap::Option => return Ok(Verdict::Dropped),
+            Wrap::Result | Wrap::ResultOption if self.guest.flag(at)? => return self.rejected(at, out),
+            Wrap::Result => payload,
+            Wrap::ResultOption if self.guest.flag(at + payload)? => self.plan.inner_payload as usize,
+            Wrap::ResultOption => return Ok(Verdict::Dropped),
+        };
+        self.value(0, row, within, Some(row), out).map(Verdict::Value)
+    }
+
+    /// Writes one record. `within` is where it stands in its item, `from` the row that it passes on.
+    #[inline]
+    fn value(
+        &self,
+        output: usize,
+        row: usize,
+        within: usize,
+        from: Option<usize>,
+        out: &mut Vec<u8>,
+    ) -> Result<Span, Violation> {
+        let plan = &self.plan.outputs[output];
+        let start = out.len();
+        out.extend_from_slice(&plan.prefix);
+        for piece in &plan.pieces {
+            match piece {
+                Piece::Guest { column, offset, write } => {
+                    // Rows and named outputs have one list an output, columns have one list a field.
+                    let list = output + *column as usize;
+                    let item = self.lists[list].0 + row * self.plan.lists[list].size as usize;
+                    write.run(self.guest, item + within + *offset as usize, out)?;
+                }
+                Piece::Copy { from: first, to } => {
+                    let Some(row) = from else { continue };
+                    let marks = &self.staged.marks[row * self.marks..];
+                    out.extend_from_slice(&self.record(row)[marks[*first] as usize..marks[*to] as usize]);
+                }
+                Piece::Default(bytes) => out.extend_from_slice(bytes),
+            }
+        }
+        self.guest.room(out, 0)?;
+        Ok(Span { start: start as u32, len: (out.len() - start) as u32 })
+    }
+
+    /// The arena in which a row's marks are counted.
+    #[inline]
+    fn record(&self, row: usize) -> &[u8] {
+        match self.staged.rows[row].arena {
+            crate::heap::Arena::Input => self.input,
+            _ => &self.staged.converted,
+        }
+    }
+
+    fn unchanged(&self, row: usize, out: &mut Vec<u8>) -> Result<Verdict, Violation> {
+        let start = out.len();
+        out.extend_from_slice(&self.plan.outputs[0].prefix);
+        out.extend_from_slice(self.staged.rows[row].datum.of(self.record(row)));
+        self.guest.room(out, 0)?;
+        Ok(Verdict::Value(Span { start: start as u32, len: (out.len() - start) as u32 }))
+    }
+
+    fn rejected(&self, at: usize, out: &mut Vec<u8>) -> Result<Verdict, Violation> {
+        let reason = self.guest.text(at + self.plan.payload as usize)?;
+        self.guest.room(out, reason.len())?;
+        let start = out.len();
+        out.extend_from_slice(reason.as_bytes());
+        Ok(Verdict::Rejected(Span { start: start as u32, len: reason.len() as u32 }))
+    }
+}

@@ -1,0 +1,262 @@
+//! A batch as it will lie in the guest's memory, built on the host's side.
+//!
+//! Decoding and calling are two steps. First every record is decoded and checked into a [`Heap`], which is plain host
+//! memory: what is wrong with a record shows here, before the module is involved. Then the call only allocates in the
+//! guest, copies blocks and sets pointers ([`Heap::lower_into`]).
+//!
+//!     blocks       | rows of the batch | items of a list | items of a list | ...   contents, pointers still empty
+//!     relocations  { which pointer of which block, what it points to: input bytes, text, another block }
+
+use bespoke_record::Span;
+
+/// A list's items or a batch's rows, which the guest gets in one allocation.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    start: usize,
+    bytes: usize,
+    align: u32,
+}
+
+/// A pointer in a block that is set once its target has an address.
+#[derive(Clone, Copy, Debug)]
+struct Relocation {
+    block: u32,
+    offset: u32,
+    target: Target,
+}
+
+/// What a pointer points to.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Bytes(Arena, Span),
+    Block(u32),
+}
+
+/// Where bytes stand that the guest gets a copy of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arena {
+    /// The batch as it came.
+    Input,
+    /// Values that were brought from an older writer schema to the reader schema.
+    Converted,
+    /// Text that the boundary made, such as the symbols of an enum.
+    Text,
+}
+
+/// A position in a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    block: u32,
+    start: usize,
+    offset: u32,
+}
+
+/// The guest's memory, as far as lowering needs it.
+pub(crate) trait GuestMemory {
+    type Error;
+    /// Allocates by the guest's `cabi_realloc`; the address is in bounds and aligned.
+    fn allocate(&mut self, align: u32, bytes: usize) -> Result<u32, Self::Error>;
+    /// All of the memory.
+    fn bytes(&mut self) -> &mut [u8];
+}
+
+/// Blocks and relocations of one batch; reused from batch to batch.
+#[derive(Debug, Default)]
+pub(crate) struct Heap {
+    image: Vec<u8>,
+    blocks: Vec<Block>,
+    relocations: Vec<Relocation>,
+    text: Vec<u8>,
+    addresses: Vec<u32>,
+    limit: usize,
+}
+
+/// How far a heap was filled, to go back to when a record turns out bad.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    image: usize,
+    blocks: usize,
+    relocations: usize,
+    text: usize,
+}
+
+impl Place {
+    #[inline]
+    pub fn at(self, offset: u32) -> Self {
+        Self { offset: self.offset + offset, ..self }
+    }
+}
+
+impl Heap {
+    pub fn clear(&mut self) {
+        self.image.clear();
+        self.blocks.clear();
+        self.relocations.clear();
+        self.text.clear();
+    }
+
+    /// Adds a block of zeros.
+    pub fn add_block(&mut self, bytes: usize, align: u32) -> Place {
+        let start = self.image.len();
+        self.image.resize(start + bytes, 0);
+        self.blocks.push(Block { start, bytes, align });
+        Place { block: self.blocks.len() as u32 - 1, start, offset: 0 }
+    }
+
+    /// Sets how many bytes of a block count, from its start.
+    pub fn shrink(&mut self, block: Place, bytes: usize) {
+        self.blocks[block.block as usize].bytes = bytes;
+    }
+
+    /// Allows `bytes` more for what comes, which is one record.
+    #[inline]
+    pub fn allow(&mut self, bytes: usize) {
+        self.limit = self.image.len() + bytes;
+    }
+
+    /// Makes a block longer by `bytes` zeros, or not if that is more than was allowed. It moves if others were added
+    /// after it, and what it leaves behind counts, so that many small pieces cannot ask for endless copying.
+    pub fn grow(&mut self, block: Place, bytes: usize) -> Option<Place> {
+        let entry = &mut self.blocks[block.block as usize];
+        let last = entry.start + entry.bytes == self.image.len();
+        let added = if last { bytes } else { bytes.saturating_add(entry.bytes) };
+        if self.image.len().saturating_add(added) > self.limit {
+            return None;
+        }
+        if !last {
+            let moved = self.image.len();
+            self.image.extend_from_within(entry.start..entry.start + entry.bytes);
+            entry.start = moved;
+        }
+        entry.bytes += bytes;
+        self.image.resize(entry.start + entry.bytes, 0);
+        Some(Place { start: entry.start, ..block })
+    }
+
+    pub fn mark(&self) -> Mark {
+        Mark {
+            image: self.image.len(),
+            blocks: self.blocks.len(),
+            relocations: self.relocations.len(),
+            text: self.text.len(),
+        }
+    }
+
+    pub fn back_to(&mut self, mark: Mark) {
+        self.image.truncate(mark.image);
+        self.blocks.truncate(mark.blocks);
+        self.relocations.truncate(mark.relocations);
+        self.text.truncate(mark.text);
+    }
+
+    pub fn zero(&mut self, place: Place, bytes: usize) {
+        let at = place.start + place.offset as usize;
+        self.image[at..at + bytes].fill(0);
+    }
+
+    #[inline]
+    pub fn put<const N: usize>(&mut self, place: Place, bytes: [u8; N]) {
+        let at = place.start + place.offset as usize;
+        self.image[at..at + N].copy_from_slice(&bytes);
+    }
+
+    /// A discriminant of 1, 2 or 4 bytes.
+    #[inline]
+    pub fn put_discriminant(&mut self, place: Place, size: u32, value: u32) {
+        match size {
+            1 => self.put(place, [value as u8]),
+            2 => self.put(place, (value as u16).to_le_bytes()),
+            _ => self.put(place, value.to_le_bytes()),
+        }
+    }
+
+    /// A string or a list of bytes.
+    #[inline]
+    pub fn put_bytes(&mut self, place: Place, arena: Arena, span: Span) {
+        self.put(place.at(4), span.len.to_le_bytes());
+        if span.len == 0 {
+            // What allocators of guests answer for nothing: a pointer that is not null and aligned.
+            self.put(place, 1u32.to_le_bytes());
+        } else {
+            let target = Target::Bytes(arena, span);
+            self.relocations.push(Relocation { block: place.block, offset: place.offset, target });
+        }
+    }
+
+    /// Text that the boundary makes.
+    pub fn put_text(&mut self, place: Place, text: &str) {
+        let span = Span { start: self.text.len() as u32, len: text.len() as u32 };
+        self.text.extend_from_slice(text.as_bytes());
+        self.put_bytes(place, Arena::Text, span);
+    }
+
+    /// Starts a list: its pointer comes before those in its items, because addresses are given in this order.
+    pub fn begin_list(&mut self, place: Place, align: u32) -> Place {
+        let items = self.add_block(0, align);
+        let target = Target::Block(items.block);
+        self.relocations.push(Relocation { block: place.block, offset: place.offset, target });
+        items
+    }
+
+    /// Ends a list of `len` items.
+    pub fn end_list(&mut self, place: Place, align: u32, len: u32) {
+        self.put(place.at(4), len.to_le_bytes());
+        if len == 0 {
+            // Nothing was added since it began.
+            self.relocations.pop();
+            self.blocks.pop();
+            self.put(place, align.to_le_bytes());
+        }
+    }
+
+    /// Copies everything into the guest. `tops` is how many of the first blocks are handed over as parameters; their
+    /// addresses come back in order.
+    pub fn lower_into<M: GuestMemory>(
+        &mut self,
+        memory: &mut M,
+        input: &[u8],
+        converted: &[u8],
+        tops: usize,
+    ) -> Result<&[u32], M::Error> {
+        self.addresses.clear();
+        self.addresses.resize(self.blocks.len(), 0);
+        for top in 0..tops {
+            self.lower_block(memory, top)?;
+        }
+        for i in 0..self.relocations.len() {
+            let Relocation { block, offset, target } = self.relocations[i];
+            let address = match target {
+                Target::Bytes(arena, span) => {
+                    let address = memory.allocate(1, span.len as usize)?;
+                    let source = match arena {
+                        Arena::Input => input,
+                        Arena::Converted => converted,
+                        Arena::Text => &self.text,
+                    };
+                    write_at(memory.bytes(), address, span.of(source));
+                    address
+                }
+                Target::Block(child) => self.lower_block(memory, child as usize)?,
+            };
+            let pointer = self.addresses[block as usize] + offset;
+            write_at(memory.bytes(), pointer, &address.to_le_bytes());
+        }
+        Ok(&self.addresses[..tops])
+    }
+
+    fn lower_block<M: GuestMemory>(&mut self, memory: &mut M, block: usize) -> Result<u32, M::Error> {
+        let Block { start, bytes, align } = self.blocks[block];
+        let address = if bytes == 0 { align } else { memory.allocate(align, bytes)? };
+        if bytes != 0 {
+            write_at(memory.bytes(), address, &self.image[start..start + bytes]);
+        }
+        self.addresses[block] = address;
+        Ok(address)
+    }
+}
+
+#[inline]
+fn write_at(memory: &mut [u8], address: u32, bytes: &[u8]) {
+    let at = address as usize;
+    memory[at..at + bytes.len()].copy_from_slice(bytes);
+}

@@ -1,0 +1,311 @@
+//! Records on their way in: decoded and checked, ready to be lowered in one call.
+//!
+//! [`InputPlan`] says how; [`Staged`] is the batch. A record that cannot be decoded is refused by [`Staged::push`] alone
+//! and leaves no trace; the module never hears of it.
+
+use bespoke_record::{Batch, Span};
+
+use crate::heap::{Arena, Heap, Place};
+use crate::mismatch::Misfit;
+use crate::read::{FieldStep, MAX_RECORD_BYTES, Origin, Read, compile_fields};
+use crate::resolve::{Resolution, Skip};
+use crate::schema::{Kind, Schema};
+use crate::shape::{Layout, Member, Shape};
+use crate::signature::Input;
+use crate::wire::{Cursor, WireError};
+
+/// How records of one reader schema become the parameters of one function.
+#[derive(Debug)]
+pub(crate) struct InputPlan {
+    /// The item of each list of records: one for rows, one per column.
+    tops: Vec<Layout>,
+    steps: Vec<Step>,
+    /// How many positions are noted per record, for what is copied past the module.
+    marks: usize,
+    meta: Option<MetaPlan>,
+}
+
+/// What to do next in a record.
+#[derive(Debug)]
+enum Step {
+    Skip(Skip),
+    /// To the list `top`, at `offset` within its item.
+    Field {
+        top: u32,
+        offset: u32,
+        read: Read,
+    },
+    /// Note the position.
+    Mark,
+}
+
+#[derive(Debug)]
+struct MetaPlan {
+    layout: Layout,
+    fields: Vec<(MetaField, u32)>,
+}
+
+/// What a module can ask about a record. The number is where the payload of an option starts.
+#[derive(Clone, Copy, Debug)]
+enum MetaField {
+    Topic,
+    Partition,
+    PartitionAs64,
+    Offset,
+    Timestamp,
+    Key { payload: u32 },
+    Headers { layout: Layout, value_at: u32 },
+}
+
+/// A batch that is ready for the call. Reused from call to call.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    pub(crate) heap: Heap,
+    pub(crate) converted: Vec<u8>,
+    pub(crate) rows: Vec<Row>,
+    /// Positions of each row, as many as the plan notes.
+    pub(crate) marks: Vec<u32>,
+    tops: Vec<Place>,
+    meta: Option<Place>,
+}
+
+/// A record that is in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    /// Its index in the batch.
+    pub index: u32,
+    /// Where its datum in the reader schema stands.
+    pub arena: Arena,
+    /// The datum.
+    pub datum: Span,
+}
+
+// === impl InputPlan ===
+
+impl InputPlan {
+    /// `boundaries` are the field boundaries whose positions are wanted: 0 before the first field, and so on.
+    pub fn compile(
+        schema: &Schema,
+        input: &Input,
+        meta: Option<&[Member]>,
+        boundaries: &[usize],
+    ) -> Result<Self, Misfit> {
+        let members = input.members();
+        let row = Shape::Record(members.to_vec());
+        let offsets = row.offsets();
+        let tops = match input {
+            Input::Rows(_) => vec![row.layout()],
+            Input::Columns(columns) => columns.iter().map(|c| c.shape.layout()).collect(),
+        };
+        if !matches!(schema.kind(schema.root()), Kind::Record(_)) {
+            return Err(Misfit::new(format!(
+                "modules take records, and the schema is `{}`",
+                schema.describe(schema.root())
+            )));
+        }
+        let mut steps = Vec::new();
+        for (i, step) in compile_fields(schema, schema.root(), members)?.into_iter().enumerate() {
+            if boundaries.contains(&i) {
+                steps.push(Step::Mark);
+            }
+            steps.push(match (step, input) {
+                (FieldStep::Skip(skip), _) => Step::Skip(skip),
+                (FieldStep::Member(m, read), Input::Rows(_)) => Step::Field { top: 0, offset: offsets[m], read },
+                (FieldStep::Member(m, read), Input::Columns(_)) => Step::Field { top: m as u32, offset: 0, read },
+            });
+        }
+        let fields = schema.record().map_or(0, |r| r.fields.len());
+        if boundaries.contains(&fields) {
+            steps.push(Step::Mark);
+        }
+        let meta = meta.map(MetaPlan::compile).transpose()?;
+        Ok(Self { tops, steps, marks: boundaries.len(), meta })
+    }
+
+    /// Positions that are noted per record.
+    pub fn marks(&self) -> usize {
+        self.marks
+    }
+
+    fn decode(
+        &self,
+        bytes: &[u8],
+        origin: Origin,
+        heap: &mut Heap,
+        tops: &[Place],
+        row: u32,
+        marks: &mut Vec<u32>,
+    ) -> Result<(), WireError> {
+        let mut cursor = Cursor::new(bytes);
+        for step in &self.steps {
+            match step {
+                Step::Skip(skip) => skip.run(&mut cursor)?,
+                Step::Mark => marks.push(origin.start + cursor.at() as u32),
+                Step::Field { top, offset, read } => {
+                    let top = *top as usize;
+                    let place = tops[top].at(row * self.tops[top].size + offset);
+                    read.run(&mut cursor, origin, heap, place)?;
+                }
+            }
+        }
+        cursor.end()
+    }
+}
+
+impl MetaPlan {
+    fn compile(members: &[Member]) -> Result<Self, Misfit> {
+        let shape = Shape::Record(members.to_vec());
+        let offsets = shape.offsets();
+        let header = Shape::Pair(Box::new((Shape::String, Shape::Bytes)));
+        let field = |member: &Member| {
+            Ok(match (member.name.as_str(), &member.shape) {
+                ("topic", Shape::String) => MetaField::Topic,
+                ("partition", Shape::S32) => MetaField::Partition,
+                ("partition", Shape::S64) => MetaField::PartitionAs64,
+                ("offset", Shape::S64) => MetaField::Offset,
+                ("timestamp", Shape::S64) => MetaField::Timestamp,
+                ("key", Shape::Option(some)) if **some == Shape::Bytes => {
+                    MetaField::Key { payload: member.shape.payload_offset() }
+                }
+                ("headers", Shape::List(item)) if **item == header => {
+                    MetaField::Headers { layout: item.layout(), value_at: item.offsets()[1] }
+                }
+                _ => {
+                    let known = "topic: string, partition: s32, offset: s64, timestamp: s64, key: option<list<u8>>, \
+                                 headers: list<tuple<string, list<u8>>>";
+                    return Err(Misfit::new(format!("`{}` is not a field of meta; it has {known}", member.shape))
+                        .within(&member.name)
+                        .within("meta"));
+                }
+            })
+        };
+        let fields = members.iter().zip(offsets).map(|(m, at)| Ok((field(m)?, at))).collect::<Result<_, _>>()?;
+        Ok(Self { layout: shape.layout(), fields })
+    }
+
+    fn put(&self, heap: &mut Heap, row: Place, about: &About<'_>, index: usize) {
+        let entry = &about.batch.entries()[index];
+        for (field, at) in &self.fields {
+            let place = row.at(*at);
+            match *field {
+                MetaField::Topic => heap.put_text(place, about.topic),
+                MetaField::Partition => heap.put(place, about.partition.to_le_bytes()),
+                MetaField::PartitionAs64 => heap.put(place, i64::from(about.partition).to_le_bytes()),
+                MetaField::Offset => heap.put(place, entry.offset.to_le_bytes()),
+                MetaField::Timestamp => heap.put(place, entry.timestamp_ms.to_le_bytes()),
+                MetaField::Key { payload } => {
+                    if let Some(key) = entry.key {
+                        heap.put(place, [1]);
+                        heap.put_bytes(place.at(payload), Arena::Input, key);
+                    }
+                }
+                MetaField::Headers { layout, value_at } => {
+                    let first = entry.first_header as usize;
+                    let headers = &about.batch.header_spans()[first..first + entry.headers as usize];
+                    let items = heap.begin_list(place, layout.align);
+                    heap.allow(headers.len() * layout.size as usize);
+                    let items = heap.grow(items, headers.len() * layout.size as usize).unwrap_or(items);
+                    for (i, (name, value)) in headers.iter().enumerate() {
+                        let pair = items.at(i as u32 * layout.size);
+                        heap.put_bytes(pair, Arena::Input, *name);
+                        heap.put_bytes(pair.at(value_at), Arena::Input, value.unwrap_or_default());
+                    }
+                    heap.end_list(place, layout.align, entry.headers);
+                }
+            }
+        }
+    }
+}
+
+/// The batch that is being staged, and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The batch.
+    pub batch: &'a Batch,
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its partition.
+    pub partition: u32,
+}
+
+// === impl Staged ===
+
+impl Staged {
+    /// Makes room for `capacity` records.
+    pub fn begin(&mut self, plan: &InputPlan, capacity: usize) {
+        self.heap.clear();
+        self.converted.clear();
+        self.rows.clear();
+        self.marks.clear();
+        self.tops.clear();
+        for top in &plan.tops {
+            self.tops.push(self.heap.add_block(capacity * top.size as usize, top.align));
+        }
+        self.meta = plan.meta.as_ref().map(|m| self.heap.add_block(capacity * m.layout.size as usize, m.layout.align));
+    }
+
+    /// Adds the record at `index` of the batch, whose datum, without framing, is `datum`. A resolution brings it to the
+    /// reader schema first.
+    ///
+    /// # Errors
+    /// What is wrong with its bytes; then the record is not in.
+    pub fn push(
+        &mut self,
+        plan: &InputPlan,
+        about: &About<'_>,
+        index: usize,
+        datum: Span,
+        resolution: Option<&Resolution>,
+    ) -> Result<(), WireError> {
+        let (heap_before, marks_before, converted_before) = (self.heap.mark(), self.marks.len(), self.converted.len());
+        let row = self.rows.len() as u32;
+        let (arena, datum) = match resolution {
+            None => (Arena::Input, datum),
+            Some(resolution) => {
+                resolution.apply(datum.of(about.batch.arena()), &mut self.converted)?;
+                let len = (self.converted.len() - converted_before) as u32;
+                (Arena::Converted, Span { start: converted_before as u32, len })
+            }
+        };
+        let bytes = match arena {
+            Arena::Input => datum.of(about.batch.arena()),
+            _ => datum.of(&self.converted),
+        };
+        self.heap.allow(MAX_RECORD_BYTES);
+        let origin = Origin { arena, start: datum.start };
+        match plan.decode(bytes, origin, &mut self.heap, &self.tops, row, &mut self.marks) {
+            Ok(()) => {
+                if let (Some(meta), Some(place)) = (&plan.meta, self.meta) {
+                    meta.put(&mut self.heap, place.at(row * meta.layout.size), about, index);
+                }
+                self.rows.push(Row { index: index as u32, arena, datum });
+                Ok(())
+            }
+            Err(error) => {
+                self.heap.back_to(heap_before);
+                self.marks.truncate(marks_before);
+                self.converted.truncate(converted_before);
+                for (top, layout) in self.tops.iter().zip(&plan.tops) {
+                    self.heap.zero(top.at(row * layout.size), layout.size as usize);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Leaves exactly the rows that are in.
+    pub fn finish(&mut self, plan: &InputPlan) {
+        let rows = self.rows.len();
+        for (top, layout) in self.tops.iter().zip(&plan.tops) {
+            self.heap.shrink(*top, rows * layout.size as usize);
+        }
+        if let (Some(place), Some(meta)) = (self.meta, &plan.meta) {
+            self.heap.shrink(place, rows * meta.layout.size as usize);
+        }
+    }
+
+    /// How many lists are handed over.
+    pub fn lists(&self) -> usize {
+        self.tops.len() + usize::from(self.meta.is_some())
+    }
+}
