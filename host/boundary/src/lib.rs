@@ -1,5 +1,6 @@
 //! Typed batches between Avro bytes and the memory of a WebAssembly component.
 
+pub mod names;
 pub mod schema;
 pub mod wire;
 
