@@ -1,4 +1,5 @@
 //! The host: a stream processor that runs sandboxed WebAssembly modules on Avro topics.
 
 pub mod log;
+pub mod module;
 pub mod table;

@@ -149,6 +149,12 @@ impl Exchange {
         Ok(&self.answers)
     }
 
+    /// Takes the bytes of the answers, to which their spans refer.
+    #[must_use]
+    pub fn take_arena(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.answers.arena)
+    }
+
     /// What came of the last call.
     #[must_use]
     pub fn answers(&self) -> &Answers {

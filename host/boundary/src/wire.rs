@@ -3,6 +3,8 @@
 //! A [`Cursor`] walks bytes that may be hostile: every read checks its bounds, every length is checked against the bytes
 //! that are left before anyone allocates for it.
 
+use std::sync::Arc;
+
 /// A position in encoded bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
@@ -11,7 +13,7 @@ pub struct Cursor<'a> {
 }
 
 /// Bytes that are not what the schema says. Positions are counted from the start of the datum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// The bytes stop within a value.
     #[error("the bytes end within a value")]
@@ -54,6 +56,12 @@ pub enum WireError {
         /// Where it ends.
         at: usize,
     },
+    /// A value that is well encoded, but that the reader schema has no place for. The text tells which, and why.
+    #[error("{0}")]
+    Unreadable(Arc<str>),
+    /// Items that take no bytes can be written in any number with a few bytes; each would take memory here.
+    #[error("more than {MAX_EMPTY_ITEMS} items of arrays that take no bytes")]
+    EmptyItems,
     /// Nested deeper than anything that is not an attack.
     #[error("nested deeper than {MAX_DEPTH} levels")]
     Depth,
@@ -64,6 +72,9 @@ pub enum WireError {
 
 /// How deep values may nest where the schema is recursive.
 pub const MAX_DEPTH: usize = 128;
+
+/// How many items without bytes (nulls, empty records) a datum may have where each of them costs something.
+pub const MAX_EMPTY_ITEMS: usize = 65_536;
 
 impl<'a> Cursor<'a> {
     /// At the start of `bytes`.
@@ -231,20 +242,31 @@ impl<'a> Cursor<'a> {
     /// [`WireError::Truncated`], [`WireError::Varint`], [`WireError::Length`].
     #[inline]
     pub fn block(&mut self, min_item: usize) -> Result<Option<usize>, WireError> {
+        Ok(self.sized_block(min_item)?.map(|(items, _)| items))
+    }
+
+    /// As [`Cursor::block`], with the bytes that the block says it takes, if it says so.
+    ///
+    /// # Errors
+    /// As for [`Cursor::block`].
+    #[inline]
+    pub fn sized_block(&mut self, min_item: usize) -> Result<Option<(usize, Option<usize>)>, WireError> {
         let count = self.long()?;
         if count == 0 {
             return Ok(None);
         }
+        let mut bytes = None;
         if count < 0 {
             // A negative count is followed by the bytes of the block.
             let size = self.long()?;
-            if !usize::try_from(size).is_ok_and(|s| s <= self.left()) {
+            bytes = usize::try_from(size).ok().filter(|s| *s <= self.left());
+            if bytes.is_none() {
                 return Err(WireError::Length { at: self.at, len: size });
             }
         }
         let items = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
         let fits = min_item == 0 || items <= self.left() / min_item;
-        if fits { Ok(Some(items)) } else { Err(WireError::Length { at: self.at, len: count }) }
+        if fits { Ok(Some((items, bytes))) } else { Err(WireError::Length { at: self.at, len: count }) }
     }
 }
 

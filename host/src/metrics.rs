@@ -1,0 +1,38 @@
+//! Counters of feeds, stages and sinks: plain atomics, written by workers, read by whoever shows them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to it.
+    #[inline]
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// What it is now.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a feed, a stage or a sink has done, over all its workers.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Records taken from the input. Those of a step that was thrown away count again.
+    pub records_in: Counter,
+    /// Records or rows handed on.
+    pub records_out: Counter,
+    /// Records that the module dropped.
+    pub dropped: Counter,
+    /// Records that became dead letters.
+    pub dead_letters: Counter,
+    /// Calls that ended in a fault.
+    pub faults: Counter,
+    /// Steps that happened.
+    pub commits: Counter,
+}

@@ -1,0 +1,118 @@
+//! What went wrong in a call, in words for a dead letter.
+
+use std::fmt;
+
+use bespoke_boundary::Violation;
+use wasmtime::Trap;
+
+/// A call that did not end well. The instance is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which kind.
+    pub kind: FaultKind,
+    /// What happened, with what the module wrote to standard error.
+    pub reason: String,
+}
+
+/// The kinds of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The module gave up: a panic, an exception, an illegal instruction.
+    Trap,
+    /// It took longer than it may.
+    Timeout,
+    /// It wanted more memory than it may have.
+    Memory,
+    /// Its answer is not one.
+    Answer,
+    /// It answered err for the whole batch.
+    Refused,
+}
+
+/// A memory that wants to be larger than allowed; raised by the limiter.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the module wanted {wanted} bytes of memory, and its limit is {limit}; raise `limits.memory_mb` if it needs them")]
+pub(super) struct MemoryLimit {
+    pub wanted: usize,
+    pub limit: usize,
+}
+
+impl FaultKind {
+    /// The word for it in headers and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Timeout => "timeout",
+            Self::Memory => "memory",
+            Self::Answer => "answer",
+            Self::Refused => "rejected",
+        }
+    }
+}
+
+impl Fault {
+    /// Tells what an error of a call means. `stderr` is the end of what the module wrote there.
+    pub(super) fn of(function: &str, error: &wasmtime::Error, time_ms: u64, stderr: &str) -> Self {
+        let (kind, what) = if let Some(violation) = error.downcast_ref::<Violation>() {
+            (FaultKind::Answer, violation.to_string())
+        } else if let Some(limit) = error.downcast_ref::<MemoryLimit>() {
+            (FaultKind::Memory, limit.to_string())
+        } else {
+            match error.downcast_ref::<Trap>() {
+                Some(Trap::Interrupt) => {
+                    (FaultKind::Timeout, format!("took longer than {time_ms} ms; raise `limits.time_ms` if it needs more"))
+                }
+                Some(Trap::UnreachableCodeReached) => (FaultKind::Trap, "panicked or aborted".to_owned()),
+                Some(trap) => (FaultKind::Trap, trap.to_string()),
+                None => (FaultKind::Trap, error.root_cause().to_string()),
+            }
+        };
+        let mut reason = format!("{function}: {what}");
+        let said = telling_lines(stderr);
+        if !said.is_empty() {
+            reason.push_str(": ");
+            reason.push_str(&said);
+        }
+        Self { kind, reason }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// Bytes of standard error that go into a reason.
+const MAX_SAID: usize = 1024;
+
+/// Leaves out what language runtimes add to every failure.
+fn telling_lines(stderr: &str) -> String {
+    let noise = |line: &&str| {
+        let line = line.trim();
+        !line.is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE") && !line.starts_with("goroutine ")
+    };
+    let lines: Vec<&str> = stderr.lines().filter(noise).collect();
+    let joined = lines.join(" | ");
+    let start = joined.len().saturating_sub(MAX_SAID);
+    let start = (start..joined.len()).find(|i| joined.is_char_boundary(*i)).unwrap_or(0);
+    joined[start..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_has_what_the_module_said() {
+        let error = wasmtime::Error::from(Trap::UnreachableCodeReached);
+        let stderr = "\nthread '<unnamed>' panicked at src/lib.rs:9:5:\ntold to\nnote: run with `RUST_BACKTRACE=1`\n";
+        let fault = Fault::of("process", &error, 10, stderr);
+        assert_eq!(fault.kind, FaultKind::Trap);
+        assert_eq!(
+            fault.reason,
+            "process: panicked or aborted: thread '<unnamed>' panicked at src/lib.rs:9:5: | told to"
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! The loop of every worker: poll a batch, handle it, commit the step when it is due.
+//!
+//! One thread, one loop, no channels. What is done with a batch is a [`Task`]'s affair (a stage or a sink); when it
+//! counts is decided here. A step is due by time and never by number, so that a commit costs the same share at any load.
+//!
+//! Why nothing is lost or doubled: a batch's outputs are appended and its position is noted in the same step, and a step
+//! happens whole or not at all (see [`crate::log`]). Whatever fails in between leads to an abort, after which the log
+//! hands out the same records again and the task starts again from the state of the last commit.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bespoke_record::Batch;
+use bytes::Bytes;
+
+use crate::log::{Commit, Event, LogError, Session};
+use crate::metrics::Counters;
+use crate::table::Rows;
+
+/// What a worker does with records.
+pub trait Task {
+    /// The partition is this worker's, with the state that was committed last.
+    ///
+    /// # Errors
+    /// If the task cannot start from it.
+    fn assigned(&mut self, partition: u32, state: Option<Bytes>) -> Result<(), Stop>;
+
+    /// The partition is no longer this worker's.
+    fn revoked(&mut self, partition: u32);
+
+    /// Handles a batch; what comes out is appended to the session.
+    ///
+    /// # Errors
+    /// If the worker cannot go on.
+    fn records(&mut self, session: &mut dyn Session, partition: u32, batch: &Batch) -> Result<Flow, Stop>;
+
+    /// The states that belong to the step.
+    ///
+    /// # Errors
+    /// If a module cannot tell its state.
+    fn states(&mut self) -> Result<Vec<(u32, Bytes)>, Stop>;
+
+    /// The rows that belong to the step.
+    fn rows(&mut self) -> Vec<Rows>;
+
+    /// The step has happened, with these states.
+    fn committed(&mut self, states: Vec<(u32, Bytes)>);
+
+    /// The step was thrown away; partitions will be assigned again.
+    fn aborted(&mut self);
+}
+
+/// How a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It is handled.
+    Done,
+    /// The step must be thrown away and done again.
+    Abort,
+}
+
+/// Why a worker ends before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The module cannot be used.
+    #[error("{0}")]
+    Module(String),
+    /// `on_error = "stop"`, or too many dead letters in a row.
+    #[error("{0}")]
+    Policy(String),
+}
+
+/// When a worker commits, and how much it takes at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Records of a batch at most.
+    pub batch_records: usize,
+    /// Time between commits.
+    pub commit_interval: Duration,
+}
+
+/// How long to wait for records when nothing is due.
+const IDLE: Duration = Duration::from_millis(100);
+/// Commits that may fail in a row, for instance because the disk is full, before the worker gives up.
+const MAX_FAILED_COMMITS: u32 = 12;
+/// Steps that may be thrown away in a row before the worker gives up. Each narrows the search for a bad record, which
+/// takes one abort; more mean that the module fails at random.
+const MAX_ABORTS: u32 = 20;
+
+/// What has happened since the last commit.
+#[derive(Default)]
+struct Step {
+    positions: BTreeMap<u32, i64>,
+    since: Option<Instant>,
+}
+
+/// Runs until `stop` is set, and commits what was done by then.
+///
+/// # Errors
+/// What made going on impossible. The open step is aborted.
+pub fn run(
+    session: &mut dyn Session,
+    task: &mut dyn Task,
+    pace: Pace,
+    stop: &AtomicBool,
+    counters: &Counters,
+) -> Result<(), Stop> {
+    let mut step = Step::default();
+    let (mut failed, mut aborts) = (0, 0);
+    loop {
+        let stopping = stop.load(Ordering::Relaxed);
+        let due = step.since.is_some_and(|since| stopping || since.elapsed() >= pace.commit_interval);
+        if due {
+            match commit(session, task, &mut step) {
+                Ok(()) => (failed, aborts) = (0, 0),
+                Err(Stop::Log(error)) if failed < MAX_FAILED_COMMITS && !stopping => {
+                    failed += 1;
+                    let wait = Duration::from_millis(50 << failed.min(7));
+                    tracing::error!(%error, attempt = failed, wait_ms = wait.as_millis() as u64, "commit failed, trying again");
+                    abort(session, task, &mut step)?;
+                    pause(wait, stop);
+                }
+                Err(error) => return Err(error),
+            }
+            counters.commits.add(1);
+        }
+        if stopping {
+            return Ok(());
+        }
+        let wait = step.since.map_or(IDLE, |since| pace.commit_interval.saturating_sub(since.elapsed()));
+        match session.poll(pace.batch_records, wait)? {
+            Event::Idle => {}
+            Event::Assigned { partition, state, position } => {
+                tracing::debug!(partition, position, state_bytes = state.as_ref().map(Bytes::len), "assigned");
+                task.assigned(partition, state)?;
+            }
+            Event::Revoked { partition, lost } => {
+                tracing::debug!(partition, lost, "revoked");
+                if lost {
+                    abort(session, task, &mut step)?;
+                } else if step.since.is_some() {
+                    commit(session, task, &mut step)?;
+                }
+                step.positions.remove(&partition);
+                task.revoked(partition);
+            }
+            Event::Records { partition, batch } => {
+                counters.records_in.add(batch.len() as u64);
+                step.since.get_or_insert_with(Instant::now);
+                match task.records(session, partition, &batch)? {
+                    Flow::Done => {
+                        if let Some(next) = batch.next_offset() {
+                            step.positions.insert(partition, next);
+                        }
+                    }
+                    Flow::Abort if aborts < MAX_ABORTS => {
+                        aborts += 1;
+                        abort(session, task, &mut step)?;
+                    }
+                    Flow::Abort => {
+                        let what = "the module fails at other records each time it is given the same ones; stopped";
+                        return Err(Stop::Module(what.to_owned()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn commit(session: &mut dyn Session, task: &mut dyn Task, step: &mut Step) -> Result<(), Stop> {
+    let states = task.states()?;
+    let rows = task.rows();
+    let positions: Vec<(u32, i64)> = step.positions.iter().map(|(p, o)| (*p, *o)).collect();
+    session.commit(Commit { positions: &positions, states: &states, rows: &rows })?;
+    task.committed(states);
+    *step = Step::default();
+    Ok(())
+}
+
+fn abort(session: &mut dyn Session, task: &mut dyn Task, step: &mut Step) -> Result<(), Stop> {
+    *step = Step::default();
+    task.aborted();
+    Ok(session.abort()?)
+}
+
+/// Waits, but not longer than until the stop.
+fn pause(time: Duration, stop: &AtomicBool) {
+    let until = Instant::now() + time;
+    while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
