@@ -3,3 +3,4 @@
 pub mod log;
 pub mod module;
 pub mod table;
+pub mod wit;
