@@ -201,6 +201,16 @@ fn docs_may_hold_anything() {
 }
 
 #[test]
+fn the_interfaces_that_the_host_offers_are_packages() {
+    let mut resolve = Resolve::default();
+    let text = include_str!("../../../wit/deps/logging/logging.wit");
+    let package = resolve.push_str("logging.wit", text).expect("a package");
+    assert_eq!(resolve.packages[package].name.to_string(), "wasi:logging@0.1.0-draft");
+    let logging = resolve.packages[package].interfaces["logging"];
+    assert_eq!(resolve.interfaces[logging].functions["log"].params.len(), 3);
+}
+
+#[test]
 fn package_names_are_checked() {
     let schema = schema(json!([{ "name": "id", "type": "int" }]));
     for name in ["shop:feed", "shop:feed@1.2.3", "record:type", "a-b:c2-d"] {
