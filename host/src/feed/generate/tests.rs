@@ -163,6 +163,20 @@ fn prices_move_little_at_a_time_and_more_in_the_long_run() {
 }
 
 #[test]
+fn the_feed_of_the_example_is_a_generated_one() {
+    let options = GeneratorOptions {
+        count: Some(2000),
+        products: 300,
+        categories: 8,
+        invalid: 0.005,
+        outliers: 0.004,
+        ..GeneratorOptions::default()
+    };
+    let file = include_str!("../../../../examples/products/feed.jsonl");
+    assert_eq!(file.lines().collect::<Vec<_>>(), lines(options), "the sequence of a seed must not change");
+}
+
+#[test]
 fn options_that_make_no_sense_are_refused() {
     let default = GeneratorOptions::default;
     for options in [
