@@ -1,5 +1,7 @@
 //! The host: a stream processor that runs sandboxed WebAssembly modules on Avro topics.
 
+pub mod feed;
 pub mod log;
 pub mod module;
 pub mod table;
+pub mod wit;

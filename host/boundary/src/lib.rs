@@ -28,7 +28,7 @@ pub use call::Entry;
 pub use derive::output_schema;
 pub use mismatch::Mismatch;
 pub use plan::{Exchange, Output, Plan};
-pub use read::wit_type;
+pub use read::{branch_name, wit_type};
 pub use resolve::Resolution;
 pub use schema::{Schema, SchemaError};
 pub use shape::{Layout, Member, Shape};

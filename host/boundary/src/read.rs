@@ -347,7 +347,8 @@ pub(crate) fn case_of<'a>(avro: &str, cases: impl Iterator<Item = &'a str>) -> R
 }
 
 /// The name by which a branch of a union is known: the short name of a named type, else the type's.
-pub(crate) fn branch_name(schema: &Schema, branch: TypeId) -> String {
+#[must_use]
+pub fn branch_name(schema: &Schema, branch: TypeId) -> String {
     match schema.kind(branch) {
         Kind::Null => "null".to_owned(),
         Kind::Boolean => "boolean".to_owned(),

@@ -1,0 +1,79 @@
+# The entry points, the same for people and for continuous integration. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+
+TARGET := wasm32-wasip2
+EXAMPLE := examples/products
+PIPELINE := $(EXAMPLE)/pipeline.toml
+MODULES := $(EXAMPLE)/modules
+# Built modules. Given to cargo by name, so that the benches and tests find them whatever the environment says.
+GUESTS := guests/target
+HOST := cargo run --quiet --locked --package host --
+
+.PHONY: help demo test lint docs guests bench clean tools target host
+
+help: ## This list
+	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "    make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: guests host ## Runs the product feed through both modules into a table, and shows it
+	@echo; echo '== the pipeline: $(PIPELINE)'
+	@$(HOST) run --until-end $(PIPELINE)
+	@echo; echo '== the table: the last analysis of each product'
+	@$(HOST) table show product_analysis --top 10 --pipeline $(PIPELINE)
+	@echo '   more: sqlite3 $(EXAMPLE)/data/products.db "select * from product_analysis where outlier"'
+	@echo; echo '== the dead letters: records that could not be handled, and why'
+	@$(HOST) dead-letters list --pipeline $(PIPELINE)
+	@echo '   more: host dead-letters show --pipeline $(PIPELINE), and replay to send them again'
+	@echo; echo '== the topics'
+	@$(HOST) topics list --pipeline $(PIPELINE)
+	@echo '   more: host topics read bespoke.avro.product.alerts --until-end --pipeline $(PIPELINE)'
+	@echo; echo 'host is `$(HOST)` here. `make clean` removes what was made; without it the next run goes on where this one stopped.'
+
+test: guests lint docs ## Runs every check and every test
+	cargo test --locked --workspace
+	cd guests && cargo test --locked --target-dir target
+
+lint: tools ## Formatting and lints, of the host and of the modules
+	cargo fmt --all --check
+	cd guests && cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cd guests && cargo clippy --locked --all-targets --target-dir target -- -D warnings
+
+docs: tools ## The documentation of the code, without warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet
+
+guests: target ## Builds the modules and puts those of the example in place
+	@echo '== building the modules'
+	@cd guests && cargo build --quiet --locked --release --target $(TARGET) --target-dir target
+	@mkdir -p $(MODULES)
+	@for module in processor analyzer; do \
+	    built=$(GUESTS)/$(TARGET)/release/$$module.wasm; \
+	    cmp -s $$built $(MODULES)/$$module.wasm || \
+	    { cp $$built $(MODULES)/$$module.new && mv $(MODULES)/$$module.new $(MODULES)/$$module.wasm; }; \
+	done
+
+bench: guests ## Benches: the boundary alone, then the whole pipeline
+	cargo bench --locked --package bespoke-boundary
+	cargo run --locked --release --package bench
+
+clean: ## Removes what was built, and the data of the example
+	cargo clean
+	rm -rf $(GUESTS) $(MODULES) $(EXAMPLE)/data
+
+host: tools
+	@echo '== building the host (some minutes the first time)'
+	@cargo build --quiet --locked --package host
+
+tools:
+	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust from https://rustup.rs' >&2; exit 1; }
+	@command -v cc >/dev/null || { echo 'a C compiler is missing (SQLite is built from source): install gcc or clang' >&2; exit 1; }
+
+target: tools
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET)" || { \
+	    command -v rustup >/dev/null || { echo 'the target $(TARGET) is missing: install Rust from https://rustup.rs' >&2; exit 1; }; \
+	    echo '== installing the target $(TARGET): rustup target add $(TARGET)'; \
+	    rustup target add $(TARGET); }

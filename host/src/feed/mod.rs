@@ -1,0 +1,3 @@
+//! Feeds: what puts records into a topic from outside.
+
+pub mod generate;
