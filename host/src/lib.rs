@@ -2,6 +2,8 @@
 
 pub mod feed;
 pub mod log;
+pub mod metrics;
 pub mod module;
+pub mod schema;
 pub mod table;
 pub mod wit;

@@ -31,18 +31,39 @@ pub(crate) enum Read {
     Bytes,
     Fixed(usize),
     /// The case of the WIT enum for each symbol.
-    Enum { size: u32, cases: Vec<u32> },
+    Enum {
+        size: u32,
+        cases: Vec<u32>,
+    },
     /// The symbol itself.
     EnumText(Vec<String>),
     /// A union of null and another.
-    Nullable { null: usize, payload: u32, some: Box<Read> },
+    Nullable {
+        null: usize,
+        payload: u32,
+        some: Box<Read>,
+    },
     /// A type that is never null, as an option.
-    Always { payload: u32, some: Box<Read> },
+    Always {
+        payload: u32,
+        some: Box<Read>,
+    },
     /// A union of exactly one branch.
     Single(Box<Read>),
     Union(UnionRead),
-    List { item: Box<Read>, size: u32, align: u32, min_item: usize },
-    Map { value: Box<Read>, value_at: u32, size: u32, align: u32, min_item: usize },
+    List {
+        item: Box<Read>,
+        size: u32,
+        align: u32,
+        min_item: usize,
+    },
+    Map {
+        value: Box<Read>,
+        value_at: u32,
+        size: u32,
+        align: u32,
+        min_item: usize,
+    },
     Record(Vec<RecordStep>),
 }
 
@@ -99,7 +120,10 @@ impl Read {
             (Kind::Enum(e), Shape::Enum(cases)) => {
                 let index = |symbol: &String| {
                     case_of(symbol, cases.iter().map(String::as_str))?.ok_or_else(|| {
-                        Misfit::new(format!("the WIT enum `{shape}` has no case for symbol `{symbol}` of {}", schema.describe(ty)))
+                        Misfit::new(format!(
+                            "the WIT enum `{shape}` has no case for symbol `{symbol}` of {}",
+                            schema.describe(ty)
+                        ))
                     })
                 };
                 let cases_of_symbols = e.symbols.iter().map(index).collect::<Result<_, _>>()?;
