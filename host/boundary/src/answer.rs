@@ -140,6 +140,7 @@ impl AnswerPlan {
     }
 
     /// Reads the whole answer, which stands at `at`.
+    #[expect(clippy::too_many_arguments, reason = "one call, and each argument is its own thing")]
     pub fn lift(
         &self,
         signature: &Signature,

@@ -458,7 +458,11 @@ impl<'a> Guest<'a> {
         let len = u32::from_le_bytes(self.get(at + 4)?) as usize;
         let bytes = len.checked_mul(size as usize).ok_or(Violation::Pointer)?;
         let end = start.checked_add(bytes).ok_or(Violation::Pointer)?;
-        if start % align as usize != 0 || end > self.memory.len() { Err(Violation::Pointer) } else { Ok((start, len)) }
+        if !start.is_multiple_of(align as usize) || end > self.memory.len() {
+            Err(Violation::Pointer)
+        } else {
+            Ok((start, len))
+        }
     }
 
     #[inline]
