@@ -8,5 +8,8 @@
 //!     entries    { key: span, value: span, headers: first + count, timestamp_ms, offset }
 
 mod batch;
+mod murmur2;
+pub mod v2;
 
 pub use batch::{Batch, BatchBuilder, Entry, Full, Header, Record, Span};
+pub use murmur2::{murmur2, partition_of};
