@@ -3,9 +3,11 @@
 //! From "Record Batch" and "Record" in the chapter "Implementation" of Kafka's documentation (magic 2). All numbers of
 //! the header are big-endian, those of records are zigzag varints:
 //!
-//!     base offset i64 | batch length i32 | leader epoch i32 | magic i8 | crc u32 | attributes i16 | last offset delta i32
-//!     base timestamp i64 | max timestamp i64 | producer id i64 | producer epoch i16 | base sequence i32 | count i32
-//!     records: length | attributes i8 | timestamp delta | offset delta | key | value | header count, headers
+//! ```text
+//! base offset i64 | batch length i32 | leader epoch i32 | magic i8 | crc u32 | attributes i16 | last offset delta i32
+//! base timestamp i64 | max timestamp i64 | producer id i64 | producer epoch i16 | base sequence i32 | count i32
+//! records: length | attributes i8 | timestamp delta | offset delta | key | value | header count, headers
+//! ```
 //!
 //! The CRC-32C covers everything from the attributes on. The base offset lies before it, which is why a log can give
 //! offsets to a finished batch. An [`Encoder`] writes batches, [`decode`] indexes one without copying it. Neither
