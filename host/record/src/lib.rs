@@ -14,4 +14,4 @@ mod murmur2;
 pub mod v2;
 
 pub use batch::{Batch, BatchBuilder, Entry, Full, Header, Record, Span};
-pub use murmur2::{murmur2, partition_for};
+pub use murmur2::{murmur2, partition_of};

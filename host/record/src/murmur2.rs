@@ -1,45 +1,49 @@
-//! Which partition a key belongs to: murmur2, as Kafka's Java client computes it.
+//! Which partition a key belongs to: the hash of Kafka's Java client, bit for bit.
 //!
-//! Source: `org.apache.kafka.common.utils.Utils.murmur2` and `BuiltInPartitioner.partitionForKey`.
+//! Every log uses it, so that a key keeps its partition whichever log or client wrote it. Changing anything here moves
+//! keys between partitions and breaks the order of their records.
 
+/// From `org.apache.kafka.common.utils.Utils.murmur2`.
 const SEED: u32 = 0x9747_b28c;
 const M: u32 = 0x5bd1_e995;
 const R: u32 = 24;
 
-/// The hash of a key; signed, as in Java.
+/// The 32-bit MurmurHash2 of a key, as `Utils.murmur2` of Kafka's Java client computes it.
 #[must_use]
 pub fn murmur2(key: &[u8]) -> i32 {
-    let mut h = SEED ^ key.len() as u32;
-    let (words, tail) = key.as_chunks::<4>();
+    let mut hash = SEED ^ key.len() as u32;
+    let (words, rest) = key.as_chunks::<4>();
     for word in words {
         let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
         k ^= k >> R;
-        h = h.wrapping_mul(M) ^ k.wrapping_mul(M);
+        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
     }
-    if !tail.is_empty() {
-        for (i, byte) in tail.iter().enumerate() {
-            h ^= u32::from(*byte) << (8 * i);
+    if !rest.is_empty() {
+        for (i, byte) in rest.iter().enumerate() {
+            hash ^= u32::from(*byte) << (8 * i);
         }
-        h = h.wrapping_mul(M);
+        hash = hash.wrapping_mul(M);
     }
-    h ^= h >> 13;
-    h = h.wrapping_mul(M);
-    (h ^ (h >> 15)) as i32
+    hash ^= hash >> 13;
+    hash = hash.wrapping_mul(M);
+    hash ^= hash >> 15;
+    hash as i32
 }
 
-/// The partition of a key among `partitions`, which is at least 1.
+/// The partition of a key in a topic of `partitions` partitions; 0 if there are none.
 #[must_use]
-pub fn partition_for(key: &[u8], partitions: u32) -> u32 {
-    (murmur2(key) as u32 & 0x7fff_ffff) % partitions.max(1)
+pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
+    let positive = murmur2(key) as u32 & 0x7fff_ffff;
+    positive.checked_rem(partitions).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The vectors of Kafka's `UtilsTest.testMurmur2`.
     #[test]
-    fn keys_hash_as_in_java() {
+    fn hashes_are_those_of_the_java_client() {
+        // From `UtilsTest.testMurmur2` of Kafka.
         for (key, hash) in [
             ("21", -973_932_308),
             ("foobar", -790_332_482),
@@ -53,10 +57,9 @@ mod tests {
     }
 
     #[test]
-    fn partitions_are_never_out_of_range() {
-        for key in 0..1000u32 {
-            assert!(partition_for(&key.to_le_bytes(), 7) < 7);
-        }
-        assert_eq!(partition_for(b"x", 1), 0);
+    fn negative_hashes_give_partitions_too() {
+        assert_eq!(partition_of(b"21", 7), ((-973_932_308_i32 as u32) & 0x7fff_ffff) % 7);
+        assert_eq!(partition_of(b"abc", 1), 0);
+        assert_eq!(partition_of(b"abc", 0), 0);
     }
 }

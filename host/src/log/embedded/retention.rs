@@ -1,68 +1,117 @@
-//! What is too old or too much goes, whole batches at a time, in the transaction of a step.
+//! Removes old batches: those that are older than a topic's age, and the oldest of a partition that has too many bytes.
+//!
+//! Whole batches go, from the start of a partition on: by age when their newest record is too old, by bytes until no more
+//! are left than may be, but never the newest batch. It is done by commits, after them, at most once a second: what fails
+//! here is logged and tried again, and never fails a step.
 
-use std::sync::PoisonError;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Transaction, params};
 
-use super::store::{Store, Topic};
+use super::topic::Topic;
+use super::writer::{Failure, Writer};
+use crate::log::Retention;
 
-/// How often a topic is looked at.
-const EVERY: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Batches of a partition that go at once at most; more go the next time. Keeps the writer's lock short.
+const MAX_BATCHES: usize = 256;
 
-/// Removes what the topic's retention does not keep, if it was not looked at just now.
-pub(super) fn sweep(store: &Store, transaction: &Transaction<'_>, topic: &Topic) -> rusqlite::Result<()> {
-    let (age_ms, bytes) = (topic.retention.age_ms, topic.retention.bytes);
-    if age_ms.is_none() && bytes.is_none() {
+/// What is left of a partition.
+struct Left {
+    start: i64,
+    bytes: i64,
+}
+
+/// Whether it is time to look again.
+pub(super) fn is_due(swept: Option<Instant>) -> bool {
+    swept.is_none_or(|at| at.elapsed() >= INTERVAL)
+}
+
+/// Removes what may go.
+pub(super) fn sweep(writer: &mut Writer, topics: impl Iterator<Item = Arc<Topic>>) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    for topic in topics {
+        let retention = *topic.retention.read().unwrap_or_else(PoisonError::into_inner);
+        if retention == Retention::default() {
+            continue;
+        }
+        for partition in 0..topic.partitions.len() {
+            if let Err(error) = sweep_partition(writer, &topic, partition, retention, now_ms) {
+                tracing::warn!(topic = topic.name, partition, %error, "retention failed, will try again");
+            }
+        }
+    }
+}
+
+fn sweep_partition(
+    writer: &mut Writer,
+    topic: &Topic,
+    partition: usize,
+    retention: Retention,
+    now_ms: i64,
+) -> Result<(), crate::log::LogError> {
+    let p = &topic.partitions[partition];
+    if p.start() == p.end() {
         return Ok(());
     }
-    {
-        let mut swept = store.swept.lock().unwrap_or_else(PoisonError::into_inner);
-        if swept.get(&topic.id).is_some_and(|when| when.elapsed() < EVERY) {
-            return Ok(());
-        }
-        swept.insert(topic.id, Instant::now());
-    }
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
-    for partition in 0..topic.partitions {
-        remove(transaction, topic, partition, age_ms.map(|age| now_ms - age), bytes)?;
-    }
+    let removed = expired(writer, topic, partition, retention, now_ms).map_err(|e| writer.store().error(e))?;
+    let Some((ids, left)) = removed else { return Ok(()) };
+    writer.transaction(|transaction| remove(transaction, topic.id, partition, &ids, &left))?;
+    tracing::debug!(
+        topic = topic.name,
+        partition,
+        batches = ids.len(),
+        start = left.start,
+        "retention removed batches"
+    );
+    p.set(left.start, p.end(), left.bytes);
     Ok(())
+}
+
+/// The batches that may go, and what is left then. None if none may.
+fn expired(
+    writer: &Writer,
+    topic: &Topic,
+    partition: usize,
+    retention: Retention,
+    now_ms: i64,
+) -> rusqlite::Result<Option<(Vec<i64>, Left)>> {
+    let p = &topic.partitions[partition];
+    let oldest_ms = retention.age_ms.map(|age| now_ms.saturating_sub(age));
+    let mut left = Left { start: p.start(), bytes: p.bytes() };
+    let mut ids = Vec::new();
+    let sql = "SELECT id, last_offset, max_timestamp_ms, length(bytes) FROM bespoke_batches
+               WHERE topic = ?1 AND partition = ?2 ORDER BY last_offset LIMIT ?3";
+    let mut statement = writer.store().conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params![topic.id, partition as i64, MAX_BATCHES as i64])?;
+    while let Some(row) = rows.next()? {
+        let (id, last_offset, timestamp_ms, bytes): (i64, i64, i64, i64) =
+            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let too_old = oldest_ms.is_some_and(|oldest| timestamp_ms < oldest);
+        let too_much = retention.bytes.is_some_and(|limit| left.bytes > limit) && last_offset + 1 < p.end();
+        if !too_old && !too_much {
+            break;
+        }
+        ids.push(id);
+        left = Left { start: last_offset + 1, bytes: left.bytes - bytes };
+    }
+    Ok((!ids.is_empty()).then_some((ids, left)))
 }
 
 fn remove(
     transaction: &Transaction<'_>,
-    topic: &Topic,
-    partition: u32,
-    older_than_ms: Option<i64>,
-    most_bytes: Option<i64>,
-) -> rusqlite::Result<()> {
-    let sql = "SELECT start, bytes FROM partitions WHERE topic = ?1 AND partition = ?2";
-    let (mut start, mut bytes): (i64, i64) =
-        transaction.prepare_cached(sql)?.query_row((topic.id, partition), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let before = start;
-    let sql = "SELECT id, next, max_timestamp_ms, length(batch) FROM batches WHERE topic = ?1 AND partition = ?2
-               ORDER BY next LIMIT 1";
-    let mut oldest = transaction.prepare_cached(sql)?;
-    let mut delete = transaction.prepare_cached("DELETE FROM batches WHERE id = ?1")?;
-    loop {
-        let found: Option<(i64, i64, i64, i64)> = oldest
-            .query_row((topic.id, partition), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-            .optional()?;
-        let Some((id, next, newest_ms, length)) = found else { break };
-        let too_old = older_than_ms.is_some_and(|limit| newest_ms < limit);
-        let too_much = most_bytes.is_some_and(|limit| bytes > limit);
-        if !too_old && !too_much {
-            break;
-        }
-        delete.execute([id])?;
-        start = next;
-        bytes -= length;
+    topic: i64,
+    partition: usize,
+    ids: &[i64],
+    left: &Left,
+) -> Result<(), Failure> {
+    let mut statement = transaction.prepare_cached("DELETE FROM bespoke_batches WHERE id = ?1")?;
+    for id in ids {
+        statement.execute([id])?;
     }
-    if start != before {
-        let sql = "UPDATE partitions SET start = ?3, bytes = ?4 WHERE topic = ?1 AND partition = ?2";
-        transaction.prepare_cached(sql)?.execute((topic.id, partition, start, bytes))?;
-        tracing::debug!(topic = topic.name, partition, start, "retention removed the oldest records");
-    }
+    let sql = "UPDATE bespoke_partitions SET start_offset = ?3, bytes = ?4 WHERE topic = ?1 AND partition = ?2";
+    transaction.prepare_cached(sql)?.execute(params![topic, partition as i64, left.start, left.bytes])?;
     Ok(())
 }

@@ -1,236 +1,147 @@
-//! What one worker does with the file: read batches, collect a step, commit it.
+//! The session of one worker: reads the partitions that are its own and collects its step.
+//!
+//! A partition goes through three stages: it is another session's (a worker that is being replaced still has it), it is
+//! this session's and has not been announced, it is being read. A consumer takes records only up to the end that the
+//! writer has published, so it never sees what is not committed.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bespoke_record::v2::{Encoder, decode};
-use bespoke_record::{Batch, partition_for};
-use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use bespoke_record::Batch;
 
-use super::retention;
-use super::store::{Store, Topic};
+use super::Shared;
+use super::step::Step;
+use super::store::Store;
+use super::topic::Topic;
 use crate::log::{Commit, Event, LogError, Member, Session};
 
-/// Bytes of a blob row after which the next one begins.
-const BLOB_BYTES: usize = 1 << 20;
+/// Longest wait of one poll: some clocks cannot add more to a point in time.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A worker's session.
 pub(super) struct EmbeddedSession {
-    store: Arc<Store>,
-    member: Member,
-    reader: Connection,
-    topic: Option<Arc<Topic>>,
-    /// This member's partitions that are to be announced.
-    unannounced: VecDeque<u32>,
-    cursors: Vec<Cursor>,
-    /// Which cursor is served next.
-    turn: usize,
-    /// What was appended since the last commit.
-    pending: HashMap<String, Pending>,
-    /// Where the next batch without keys goes.
-    sticky: u32,
-}
-
-/// A partition that is being read.
-struct Cursor {
-    partition: u32,
-    position: i64,
-    /// The batch at the position, and how many of its records were handed out.
-    current: Option<(Batch, usize)>,
-}
-
-/// Records for one topic, encoded, by partition.
-struct Pending {
+    // Before `shared`, so that the file is closed before its lock is given back.
+    store: Store,
+    shared: Arc<Shared>,
+    group: String,
     topic: Arc<Topic>,
-    partitions: Vec<Vec<Encoder>>,
+    own: Vec<Own>,
+    /// Which partition has its turn.
+    turn: usize,
+    step: Step,
 }
+
+/// A partition that belongs to this worker.
+struct Own {
+    partition: u32,
+    stage: Stage,
+}
+
+enum Stage {
+    Elsewhere,
+    Unannounced,
+    Reading(Reading),
+}
+
+struct Reading {
+    position: i64,
+    batch: Batch,
+    /// Index of the next record in the batch.
+    next: usize,
+}
+
+// === impl EmbeddedSession ===
 
 impl EmbeddedSession {
-    pub fn open(store: Arc<Store>, member: Member) -> Result<Self, LogError> {
-        store.writable()?;
-        let topic = member.topic.as_deref().map(|name| store.topic(name)).transpose()?;
-        let reader = store.new_reader()?;
-        let mut session = Self {
-            store,
-            member,
-            reader,
-            topic,
-            unannounced: VecDeque::new(),
-            cursors: Vec::new(),
-            turn: 0,
-            pending: HashMap::new(),
-            sticky: 0,
-        };
-        session.assign();
-        Ok(session)
+    pub(super) fn new(shared: Arc<Shared>, store: Store, topic: Arc<Topic>, member: Member) -> Self {
+        let workers = member.workers.max(1);
+        let is_own = |partition: &u32| partition % workers == member.worker % workers;
+        let own = (0..topic.partitions.len() as u32).filter(is_own);
+        let own = own.map(|partition| Own { partition, stage: Stage::Elsewhere }).collect();
+        let step = Step::new(shared.options.max_record_bytes, member.worker);
+        Self { store, shared, group: member.group, topic, own, turn: 0, step }
     }
 
-    /// Every partition of this member, to be announced with what is committed.
-    fn assign(&mut self) {
-        let partitions = self.topic.as_ref().map_or(1, |t| t.partitions);
-        let mine = |p: &u32| p % self.member.workers.max(1) == self.member.worker;
-        self.unannounced = (0..partitions).filter(mine).collect();
-        self.cursors.clear();
-    }
-
-    fn announce(&mut self, partition: u32) -> Result<Event, LogError> {
-        let failed = |e| self.store.error(e);
-        let sql = "SELECT state FROM states WHERE member = ?1 AND partition = ?2";
-        let state: Option<Vec<u8>> = self
-            .reader
-            .prepare_cached(sql)
-            .and_then(|mut s| s.query_row((&self.member.group, partition), |row| row.get(0)).optional())
-            .map_err(failed)?;
-        let mut position = 0;
-        if let Some(topic) = &self.topic {
-            position = committed(&self.reader, &self.member.group, topic.id, partition).map_err(failed)?;
-            self.cursors.push(Cursor { partition, position, current: None });
-        }
-        Ok(Event::Assigned { partition, position, state: state.map(Bytes::from) })
-    }
-
-    /// The next records of any partition, in turn.
-    fn next_batch(&mut self, topic: &Topic, max_records: usize) -> Result<Option<(u32, Batch)>, LogError> {
-        for _ in 0..self.cursors.len() {
-            let turn = self.turn % self.cursors.len();
-            let cursor = &mut self.cursors[turn];
-            self.turn = self.turn.wrapping_add(1);
-            if cursor.current.is_none() {
-                cursor.current = fetch(&self.reader, &self.store, topic, cursor.partition, cursor.position)?;
+    /// Announces a partition that was not announced yet.
+    fn assign(&mut self) -> Result<Option<Event>, LogError> {
+        for own in &mut self.own {
+            // ## Elsewhere => Unannounced
+            if matches!(own.stage, Stage::Elsewhere) && self.shared.claim(&self.group, &self.topic, own.partition) {
+                own.stage = Stage::Unannounced;
             }
-            let Some((batch, done)) = &mut cursor.current else { continue };
-            let end = (*done + max_records.max(1)).min(batch.len());
-            let slice = batch.slice(*done..end);
-            *done = end;
-            cursor.position = slice.next_offset().unwrap_or(cursor.position);
-            let (partition, all) = (cursor.partition, end == batch.len());
-            if all {
-                cursor.current = None;
+            // ## Unannounced => Reading
+            if matches!(own.stage, Stage::Unannounced) {
+                let partition = own.partition;
+                let positions = self.store.positions(&self.group, &self.topic.name)?;
+                let committed = positions.iter().find(|(p, _)| *p == partition).map(|(_, position)| *position);
+                let position = committed.unwrap_or_else(|| self.topic.partitions[partition as usize].start());
+                let state = self.store.state(&self.group, partition)?;
+                own.stage = Stage::Reading(Reading { position, batch: Batch::default(), next: 0 });
+                return Ok(Some(Event::Assigned { partition, position, state }));
             }
-            return Ok(Some((partition, slice)));
         }
         Ok(None)
     }
 
-    fn write(&mut self, commit: Commit<'_>) -> Result<Vec<Arc<Topic>>, LogError> {
-        let store = self.store.clone();
-        let failed = |e| store.error(e);
-        let mut writer = store.writer();
-        let transaction = writer.transaction().map_err(failed)?;
-        let mut grown = Vec::new();
-        for (_, pending) in self.pending.drain() {
-            for (partition, encoders) in pending.partitions.into_iter().enumerate() {
-                write_batches(&transaction, &pending.topic, partition as u32, encoders).map_err(failed)?;
-            }
-            retention::sweep(&store, &transaction, &pending.topic).map_err(failed)?;
-            grown.push(pending.topic);
-        }
-        if let Some(topic) = &self.topic {
-            let sql = "INSERT INTO positions (member, topic, partition, next) VALUES (?1, ?2, ?3, ?4)
-                       ON CONFLICT DO UPDATE SET next = excluded.next";
-            let mut upsert = transaction.prepare_cached(sql).map_err(failed)?;
-            for (partition, next) in commit.positions {
-                upsert.execute((&self.member.group, topic.id, partition, next)).map_err(failed)?;
+    /// The next records of the partition whose turn it is, or of the first one after it that has any.
+    fn records(&mut self, max_records: usize) -> Result<Option<Event>, LogError> {
+        for _ in 0..self.own.len() {
+            self.turn = (self.turn + 1) % self.own.len();
+            let Own { partition, stage: Stage::Reading(reading) } = &mut self.own[self.turn] else { continue };
+            if let Some(batch) = reading.next(&self.store, &self.topic, &self.group, *partition, max_records)? {
+                return Ok(Some(Event::Records { partition: *partition, batch }));
             }
         }
-        {
-            let sql = "INSERT INTO states (member, partition, state) VALUES (?1, ?2, ?3)
-                       ON CONFLICT DO UPDATE SET state = excluded.state";
-            let mut upsert = transaction.prepare_cached(sql).map_err(failed)?;
-            for (partition, state) in commit.states {
-                upsert.execute((&self.member.group, partition, &state[..])).map_err(failed)?;
+        Ok(None)
+    }
+
+    fn back_to_committed(&mut self) {
+        self.step.clear();
+        for own in &mut self.own {
+            // ## Reading => Unannounced
+            if matches!(own.stage, Stage::Reading(_)) {
+                own.stage = Stage::Unannounced;
             }
         }
-        for rows in commit.rows {
-            crate::table::sqlite::write(&transaction, rows)
-                .map_err(|e| LogError::Store { path: store.path.display().to_string(), source: Box::new(e) })?;
-        }
-        transaction.commit().map_err(failed)?;
-        Ok(grown)
     }
 }
 
 impl Session for EmbeddedSession {
     fn poll(&mut self, max_records: usize, timeout: Duration) -> Result<Event, LogError> {
-        if let Some(partition) = self.unannounced.pop_front() {
-            return self.announce(partition);
-        }
-        let until = Instant::now() + timeout;
-        let Some(topic) = self.topic.clone() else {
-            std::thread::sleep(timeout);
-            return Ok(Event::Idle);
-        };
+        let deadline = Instant::now() + timeout.min(MAX_WAIT);
         loop {
-            // Seen before looking, so that a commit in between is not slept over.
-            let seen = topic.grown.now();
-            if let Some((partition, batch)) = self.next_batch(&topic, max_records)? {
-                return Ok(Event::Records { partition, batch });
+            let seen = self.topic.happened();
+            if let Some(event) = self.assign()? {
+                return Ok(event);
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || !topic.grown.wait(seen, left) {
+            if let Some(event) = self.records(max_records.max(1))? {
+                return Ok(event);
+            }
+            if !self.topic.wait(seen, deadline) {
                 return Ok(Event::Idle);
             }
         }
     }
 
     fn append(&mut self, topic: &str, records: &Batch) -> Result<(), LogError> {
-        let limit = self.store.options.max_record_bytes;
-        for record in records.iter() {
-            let headers: usize = record.headers().map(|(n, v)| n.len() + v.map_or(0, <[u8]>::len)).sum();
-            let bytes = record.key().map_or(0, <[u8]>::len) + record.value().map_or(0, <[u8]>::len) + headers;
-            if bytes > limit {
-                return Err(LogError::TooLarge { topic: topic.to_owned(), bytes, limit });
-            }
-        }
-        if !self.pending.contains_key(topic) {
-            let found = self.store.topic(topic)?;
-            let partitions = std::iter::repeat_with(Vec::new).take(found.partitions as usize).collect();
-            self.pending.insert(topic.to_owned(), Pending { topic: found, partitions });
-        }
-        let Some(pending) = self.pending.get_mut(topic) else { return Ok(()) };
-        let partitions = pending.topic.partitions;
-        let unkeyed = self.sticky % partitions.max(1);
-        let mut any_unkeyed = false;
-        for record in records.iter() {
-            let partition = match record.key() {
-                Some(key) => partition_for(key, partitions),
-                None => {
-                    any_unkeyed = true;
-                    unkeyed
-                }
-            };
-            let encoders = &mut pending.partitions[partition as usize];
-            if encoders.last().is_none_or(|e| e.bytes() >= BLOB_BYTES) {
-                encoders.push(Encoder::new());
-            }
-            if let Some(encoder) = encoders.last_mut() {
-                encoder.push(record);
-            }
-        }
-        if any_unkeyed {
-            self.sticky = self.sticky.wrapping_add(1);
-        }
-        Ok(())
+        let topic = self.shared.topic(topic)?;
+        self.step.append(&topic, records)
     }
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<(), LogError> {
-        match self.write(commit) {
-            Ok(grown) => {
-                grown.iter().for_each(|topic| topic.grown.raise());
-                Ok(())
-            }
-            Err(error) => {
-                self.abort()?;
-                Err(error)
-            }
+        let Commit { positions, states, rows } = commit;
+        if self.step.is_empty() && positions.is_empty() && states.is_empty() && rows.is_empty() {
+            return Ok(());
         }
+        self.step.close();
+        let done = self.shared.commit(&self.group, &self.topic.name, &mut self.step, commit);
+        if done.is_err() {
+            self.back_to_committed();
+        }
+        done
     }
 
     fn abort(&mut self) -> Result<(), LogError> {
-        self.pending.clear();
-        self.assign();
+        self.back_to_committed();
         Ok(())
     }
 
@@ -239,70 +150,83 @@ impl Session for EmbeddedSession {
     }
 }
 
-/// Where a group reads on: its commit, or the first offset, and never before what is still kept.
-pub(super) fn committed(connection: &Connection, group: &str, topic: i64, partition: u32) -> rusqlite::Result<i64> {
-    let sql = "SELECT max(p.start, coalesce(
-                   (SELECT next FROM positions WHERE member = ?1 AND topic = ?2 AND partition = ?3), 0))
-               FROM partitions p WHERE p.topic = ?2 AND p.partition = ?3";
-    connection.prepare_cached(sql)?.query_row((group, topic, partition), |row| row.get(0))
+impl Drop for EmbeddedSession {
+    fn drop(&mut self) {
+        let own = self.own.iter().filter(|own| !matches!(own.stage, Stage::Elsewhere));
+        self.shared.release(&self.group, &self.topic, own.map(|own| own.partition));
+    }
 }
 
-/// The batch that holds the position or follows it, and how many of its records lie before the position.
-pub(super) fn fetch(
-    connection: &Connection,
-    store: &Store,
-    topic: &Topic,
-    partition: u32,
-    position: i64,
-) -> Result<Option<(Batch, usize)>, LogError> {
-    let sql = "SELECT batch FROM batches WHERE topic = ?1 AND partition = ?2 AND next > ?3 ORDER BY next LIMIT 1";
-    let blob: Option<Vec<u8>> = connection
-        .prepare_cached(sql)
-        .and_then(|mut s| s.query_row((topic.id, partition, position), |row| row.get(0)).optional())
-        .map_err(|e| store.error(e))?;
-    let Some(blob) = blob else { return Ok(None) };
-    let batch = decode(Bytes::from(blob)).map_err(|e| LogError::Damaged {
-        path: store.path.display().to_string(),
-        what: format!("topic `{}` partition {partition} at offset {position}: {e}", topic.name),
-    })?;
-    if let Some(first) = batch.entries().first()
-        && first.offset > position
-    {
-        let (skipped, from) = (first.offset - position, &topic.name);
-        tracing::warn!(
-            topic = from,
-            partition,
-            position,
-            skipped,
-            "records were removed by retention before they were read"
-        );
-    }
-    let before = batch.entries().partition_point(|e| e.offset < position);
-    Ok(Some((batch, before)))
-}
+// === impl Reading ===
 
-fn write_batches(
-    transaction: &Transaction<'_>,
-    topic: &Topic,
-    partition: u32,
-    encoders: Vec<Encoder>,
-) -> rusqlite::Result<()> {
-    if encoders.is_empty() {
-        return Ok(());
+impl Reading {
+    fn next(
+        &mut self,
+        store: &Store,
+        topic: &Topic,
+        group: &str,
+        partition: u32,
+        max_records: usize,
+    ) -> Result<Option<Batch>, LogError> {
+        let p = &topic.partitions[partition as usize];
+        if self.next == self.batch.len() {
+            self.batch = Batch::default();
+            self.next = 0;
+            if self.position >= p.end() {
+                return Ok(None);
+            }
+            self.fetch(store, topic, group, partition)?;
+        }
+        let end = self.batch.len().min(self.next.saturating_add(max_records));
+        let records = match (self.next, end == self.batch.len()) {
+            (0, true) => {
+                self.next = 0;
+                std::mem::take(&mut self.batch)
+            }
+            _ => {
+                let records = self.batch.slice(self.next..end);
+                self.next = end;
+                records
+            }
+        };
+        self.position = records.next_offset().unwrap_or(self.position);
+        Ok(Some(records).filter(|records| !records.is_empty()))
     }
-    let sql = "SELECT next FROM partitions WHERE topic = ?1 AND partition = ?2";
-    let mut next: i64 = transaction.prepare_cached(sql)?.query_row((topic.id, partition), |row| row.get(0))?;
-    let mut bytes = 0;
-    let sql = "INSERT INTO batches (topic, partition, next, max_timestamp_ms, batch) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let mut insert = transaction.prepare_cached(sql)?;
-    for encoder in encoders {
-        let (count, newest_ms) = (encoder.len() as i64, encoder.max_timestamp_ms());
-        let blob = encoder.finish(next);
-        next += count;
-        bytes += blob.len() as i64;
-        insert.execute((topic.id, partition, next, newest_ms, &blob))?;
+
+    /// Reads the batch at the position, or at the start if retention has removed that.
+    fn fetch(&mut self, store: &Store, topic: &Topic, group: &str, partition: u32) -> Result<(), LogError> {
+        let p = &topic.partitions[partition as usize];
+        self.jump_to_start(topic, group, partition);
+        let batch = match p.in_memory(self.position) {
+            Some(bytes) => Some(store.decode(bytes, topic.id, partition, self.position)?),
+            None => store.batch_from(topic.id, partition, self.position)?,
+        };
+        // Retention may have come between.
+        self.jump_to_start(topic, group, partition);
+        let Some(batch) = batch else {
+            if self.position >= p.end() {
+                return Ok(());
+            }
+            let what = format!("topic `{}`, partition {partition}: no records from {}", topic.name, self.position);
+            return Err(store.damaged(what));
+        };
+        self.next = batch.entries().partition_point(|entry| entry.offset < self.position);
+        self.batch = batch;
+        Ok(())
     }
-    let sql = "UPDATE partitions SET next = ?3, bytes = bytes + ?4 WHERE topic = ?1 AND partition = ?2";
-    transaction.prepare_cached(sql)?.execute((topic.id, partition, next, bytes))?;
-    Ok(())
+
+    fn jump_to_start(&mut self, topic: &Topic, group: &str, partition: u32) {
+        let start = topic.partitions[partition as usize].start();
+        if self.position < start {
+            tracing::warn!(
+                topic = topic.name,
+                partition,
+                group,
+                position = self.position,
+                start,
+                "retention removed records before this group read them; it goes on at the start"
+            );
+            self.position = start;
+        }
+    }
 }

@@ -1,336 +1,251 @@
-//! The file: opening it, its tables, its topics, and the one connection that writes.
+//! The SQLite file: how it is opened, its tables, its statements.
+//!
+//! Knows nothing of sessions or of what is in memory. Writing is done by the one connection of the writer, in its
+//! transactions; every other connection only reads.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use bespoke_record::{Batch, v2};
+use bytes::Bytes;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 
-use super::{Options, Sync};
-use crate::log::{Created, LogError, NewTopic, Retention};
+use super::Durability;
+use crate::log::{LogError, PartitionInfo, Retention, TopicInfo};
 
-/// The version of the file's tables.
-const FORMAT: i64 = 1;
-/// Blobs of up to a mebibyte go into fewer, larger pages.
-const PAGE_BYTES: i64 = 16 << 10;
-/// How much of the file is read by way of the page cache of the system, without copies.
-const MMAP_BYTES: i64 = 8 << 30;
-/// Pages of the write-ahead log after which it is copied back: 64 MiB.
-const CHECKPOINT_PAGES: i64 = 4 << 10;
-/// How long a reader waits for the short moments in which the file is locked.
-const BUSY: Duration = Duration::from_secs(10);
-/// The longest name of a topic, as in Kafka.
-const MAX_NAME_BYTES: usize = 249;
+/// "BspK": tells our files from other SQLite files.
+const APPLICATION_ID: i32 = 0x4273_704b;
+/// The version of the tables below.
+const FORMAT: i32 = 1;
+/// Large pages, since batches are long blobs: fewer pages to link, to find and to check. Larger ones make small commits
+/// dearer, which write whole pages.
+const PAGE_BYTES: i64 = 16 * 1024;
+/// The WAL is carried over into the file when it is as long as this, and cut to it.
+const WAL_BYTES: i64 = 64 * 1024 * 1024;
+const CACHE_KIB: i64 = 8 * 1024;
+/// How long to wait for another program that has the file, such as `sqlite3`.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const STATEMENTS: usize = 64;
 
 const TABLES: &str = "
-    CREATE TABLE bespoke_meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-    CREATE TABLE topics (
-        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL,
-        retention_age_ms INTEGER, retention_bytes INTEGER
-    );
-    CREATE TABLE partitions (
-        topic INTEGER NOT NULL, partition INTEGER NOT NULL, start INTEGER NOT NULL, next INTEGER NOT NULL,
-        bytes INTEGER NOT NULL, PRIMARY KEY (topic, partition)
-    ) WITHOUT ROWID;
-    CREATE TABLE batches (
-        id INTEGER PRIMARY KEY, topic INTEGER NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
-        max_timestamp_ms INTEGER NOT NULL, batch BLOB NOT NULL
-    );
-    CREATE UNIQUE INDEX batches_by_offset ON batches (topic, partition, next);
-    CREATE TABLE positions (
-        member TEXT NOT NULL, topic INTEGER NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
-        PRIMARY KEY (member, topic, partition)
-    ) WITHOUT ROWID;
-    CREATE TABLE states (
-        member TEXT NOT NULL, partition INTEGER NOT NULL, state BLOB NOT NULL, PRIMARY KEY (member, partition)
-    );
-";
+    CREATE TABLE bespoke_topics (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, retention_age_ms INTEGER, retention_bytes INTEGER
+    ) STRICT;
+    CREATE TABLE bespoke_partitions (
+        topic INTEGER NOT NULL, partition INTEGER NOT NULL,
+        start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        PRIMARY KEY (topic, partition)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE bespoke_batches (
+        id INTEGER PRIMARY KEY, topic INTEGER NOT NULL, partition INTEGER NOT NULL,
+        base_offset INTEGER NOT NULL, last_offset INTEGER NOT NULL, max_timestamp_ms INTEGER NOT NULL, bytes BLOB NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX bespoke_batches_by_offset ON bespoke_batches (topic, partition, last_offset);
+    CREATE TABLE bespoke_positions (
+        consumer_group TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+        PRIMARY KEY (consumer_group, topic, partition)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE bespoke_states (
+        consumer_group TEXT NOT NULL, partition INTEGER NOT NULL, state BLOB NOT NULL,
+        PRIMARY KEY (consumer_group, partition)
+    ) STRICT;";
 
-/// The file and what is known of it.
+/// A connection, and the name of its file for errors.
 pub(super) struct Store {
-    pub path: PathBuf,
-    pub options: Options,
-    writer: Mutex<Connection>,
-    reader: Mutex<Connection>,
-    topics: RwLock<HashMap<String, Arc<Topic>>>,
-    pub swept: Mutex<HashMap<i64, Instant>>,
-    /// Held as long as the log is open; none if it is only read.
-    lock: Option<File>,
+    pub(super) conn: Connection,
+    path: Arc<str>,
 }
 
-/// A topic, and the signal that it has grown.
-pub(super) struct Topic {
-    pub id: i64,
-    pub name: String,
-    pub partitions: u32,
-    pub retention: Retention,
-    pub grown: Signal,
+/// A topic as the file has it.
+pub(super) struct StoredTopic {
+    pub(super) id: i64,
+    pub(super) info: TopicInfo,
 }
 
-/// A counter that can be waited for.
-#[derive(Default)]
-pub(super) struct Signal {
-    count: Mutex<u64>,
-    changed: Condvar,
-}
-
-impl Signal {
-    pub fn now(&self) -> u64 {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn raise(&self) {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.changed.notify_all();
-    }
-
-    /// Waits until the counter is another than `seen`, at most for `timeout`. Tells whether it is.
-    pub fn wait(&self, seen: u64, timeout: Duration) -> bool {
-        let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(count, timeout, |count| *count == seen);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 != seen
-    }
-}
+// === impl Store ===
 
 impl Store {
-    pub fn open(path: &Path, options: Options) -> Result<Self, LogError> {
-        let at = |e: std::io::Error| store_error(path, e);
-        if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(at)?;
+    /// Opens the file for writing, and makes it if there is none.
+    pub(super) fn open_writer(path: &Path, durability: Durability) -> Result<Self, LogError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let mut store = Self::open(path, flags)?;
+        let is_empty = is_empty(&store.conn).map_err(|e| store.error(e))?;
+        if !is_empty {
+            // Before anything is changed in a file that may be another program's.
+            store.check_format()?;
         }
-        let lock = lock(path)?;
-        let writer = Connection::open(path).map_err(|e| sqlite_error(path, e))?;
-        prepare(&writer, path, options)?;
-        let reader = open_reader(path)?;
-        Self::with(path, options, writer, reader, Some(lock))
-    }
-
-    pub fn open_read_only(path: &Path) -> Result<Self, LogError> {
-        if !path.exists() {
-            let missing =
-                std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file; has the pipeline run?");
-            return Err(store_error(path, missing));
+        if !set_up(&store.conn, durability).map_err(|e| store.error(e))? {
+            return Err(store.foreign("its file system does not allow a write-ahead log; put it on a local disk"));
         }
-        let writer = open_reader(path)?;
-        check_format(&writer, path)?;
-        Self::with(path, Options::default(), writer, open_reader(path)?, None)
-    }
-
-    fn with(
-        path: &Path,
-        options: Options,
-        writer: Connection,
-        reader: Connection,
-        lock: Option<File>,
-    ) -> Result<Self, LogError> {
-        let store = Self {
-            path: path.to_owned(),
-            options,
-            writer: Mutex::new(writer),
-            reader: Mutex::new(reader),
-            topics: RwLock::default(),
-            swept: Mutex::default(),
-            lock,
-        };
-        store.load_topics()?;
+        if is_empty {
+            create_tables(&mut store.conn).map_err(|e| store.error(e))?;
+        }
         Ok(store)
     }
 
-    /// The connection that writes; one thread at a time has it.
-    pub fn writer(&self) -> MutexGuard<'_, Connection> {
-        // A transaction that its thread did not finish is rolled back when it is dropped.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Opens the file for reading. That another process writes it is no matter.
+    pub(super) fn open_reader(path: &Path) -> Result<Self, LogError> {
+        // Readers take part in the locking of the WAL, so the file is opened for writing where that is allowed.
+        let store = Self::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        store.conn.pragma_update(None, "query_only", true).map_err(|e| store.error(e))?;
+        store.check_format()?;
+        Ok(store)
     }
 
-    /// A connection for looking at things.
-    pub fn reader(&self) -> MutexGuard<'_, Connection> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    fn open(path: &Path, flags: OpenFlags) -> Result<Self, LogError> {
+        let name: Arc<str> = path.display().to_string().into();
+        let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        let conn = conn.map_err(|source| error_at(&name, source))?;
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
+        let store = Self { conn, path: name };
+        store.conn.busy_timeout(BUSY_TIMEOUT).map_err(|e| store.error(e))?;
+        store.conn.pragma_update(None, "cache_size", -CACHE_KIB).map_err(|e| store.error(e))?;
+        Ok(store)
     }
 
-    /// A connection of one's own, which only reads.
-    pub fn new_reader(&self) -> Result<Connection, LogError> {
-        open_reader(&self.path)
-    }
-
-    pub fn writable(&self) -> Result<(), LogError> {
-        match self.lock {
-            Some(_) => Ok(()),
-            None => {
-                let refused =
-                    std::io::Error::new(std::io::ErrorKind::PermissionDenied, "it was opened to be read only");
-                Err(store_error(&self.path, refused))
-            }
+    fn check_format(&self) -> Result<(), LogError> {
+        let number = |name| self.conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        let application = number("application_id").map_err(|e| self.error(e))?;
+        let format = number("user_version").map_err(|e| self.error(e))?;
+        if application != APPLICATION_ID {
+            return Err(self.foreign("it is an SQLite database of another program; choose another path"));
         }
-    }
-
-    pub fn topic(&self, name: &str) -> Result<Arc<Topic>, LogError> {
-        let known = |topics: &HashMap<String, Arc<Topic>>| topics.get(name).cloned();
-        if let Some(topic) = known(&self.topics.read().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(topic);
-        }
-        if self.lock.is_none() {
-            // Whoever writes the file may have made it since.
-            self.load_topics()?;
-        }
-        known(&self.topics.read().unwrap_or_else(PoisonError::into_inner))
-            .ok_or_else(|| LogError::NoTopic(name.to_owned()))
-    }
-
-    pub fn all_topics(&self) -> Result<Vec<Arc<Topic>>, LogError> {
-        if self.lock.is_none() {
-            self.load_topics()?;
-        }
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = topics.values().cloned().collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all)
-    }
-
-    pub fn create_topic(&self, new: &NewTopic) -> Result<Created, LogError> {
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let fits = (1..=MAX_NAME_BYTES).contains(&new.name.len()) && new.name.chars().all(legal);
-        if !fits || matches!(new.name.as_str(), "." | "..") {
-            return Err(LogError::BadName(new.name.clone()));
-        }
-        self.writable()?;
-        let mut writer = self.writer();
-        let failed = |e| sqlite_error(&self.path, e);
-        if let Ok(known) = self.topic(&new.name) {
-            if known.partitions != new.partitions {
-                let (existing, wanted) = (known.partitions, new.partitions);
-                return Err(LogError::Partitions { topic: new.name.clone(), existing, wanted });
-            }
-            if known.retention != new.retention {
-                let update = "UPDATE topics SET retention_age_ms = ?2, retention_bytes = ?3 WHERE id = ?1";
-                writer.execute(update, (known.id, new.retention.age_ms, new.retention.bytes)).map_err(failed)?;
-                drop(writer);
-                self.load_topics()?;
-            }
-            return Ok(Created::Existing);
-        }
-        let transaction = writer.transaction().map_err(failed)?;
-        let insert = "INSERT INTO topics (name, partitions, retention_age_ms, retention_bytes) VALUES (?1, ?2, ?3, ?4)";
-        let row = (&new.name, new.partitions, new.retention.age_ms, new.retention.bytes);
-        transaction.execute(insert, row).map_err(failed)?;
-        let id = transaction.last_insert_rowid();
-        for partition in 0..new.partitions.max(1) {
-            let insert = "INSERT INTO partitions (topic, partition, start, next, bytes) VALUES (?1, ?2, 0, 0, 0)";
-            transaction.execute(insert, (id, partition)).map_err(failed)?;
-        }
-        transaction.commit().map_err(failed)?;
-        drop(writer);
-        self.load_topics()?;
-        Ok(Created::New)
-    }
-
-    /// Reads the topics; those that are known keep their signal.
-    fn load_topics(&self) -> Result<(), LogError> {
-        let reader = self.reader();
-        let failed = |e| sqlite_error(&self.path, e);
-        let sql = "SELECT id, name, partitions, retention_age_ms, retention_bytes FROM topics";
-        let mut statement = reader.prepare_cached(sql).map_err(failed)?;
-        let rows = statement
-            .query_map((), |row| {
-                let retention = Retention { age_ms: row.get(3)?, bytes: row.get(4)? };
-                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?, retention))
-            })
-            .map_err(failed)?;
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        for row in rows {
-            let (id, name, partitions, retention) = row.map_err(failed)?;
-            if topics.get(&name).is_none_or(|known| known.retention != retention) {
-                let topic = Topic { id, name: name.clone(), partitions, retention, grown: Signal::default() };
-                topics.insert(name, Arc::new(topic));
-            }
+        if format != FORMAT {
+            let what = format!("its format is {format}, this host knows {FORMAT}; use the host that wrote it");
+            return Err(self.foreign(&what));
         }
         Ok(())
     }
 
-    pub fn error(&self, error: rusqlite::Error) -> LogError {
-        sqlite_error(&self.path, error)
+    /// What an error of SQLite means.
+    pub(super) fn error(&self, source: rusqlite::Error) -> LogError {
+        error_at(&self.path, source)
+    }
+
+    /// What is stored is not what was written.
+    pub(super) fn damaged(&self, what: String) -> LogError {
+        LogError::Damaged { path: self.path.to_string(), what }
+    }
+
+    fn foreign(&self, what: &str) -> LogError {
+        LogError::Foreign { path: self.path.to_string(), what: what.to_owned() }
+    }
+
+    /// All topics by name, or the one of this name.
+    pub(super) fn topics(&self, name: Option<&str>) -> Result<Vec<StoredTopic>, LogError> {
+        topics(&self.conn, name).map_err(|e| self.error(e))
+    }
+
+    /// Where a group reads on, as far as it has committed.
+    pub(super) fn positions(&self, group: &str, topic: &str) -> Result<Vec<(u32, i64)>, LogError> {
+        positions(&self.conn, group, topic).map_err(|e| self.error(e))
+    }
+
+    /// The state that a group has committed for a partition.
+    pub(super) fn state(&self, group: &str, partition: u32) -> Result<Option<Bytes>, LogError> {
+        let sql = "SELECT state FROM bespoke_states WHERE consumer_group = ?1 AND partition = ?2";
+        let state = self.conn.prepare_cached(sql).and_then(|mut statement| {
+            statement.query_row(params![group, partition], |row| row.get::<_, Vec<u8>>(0)).optional()
+        });
+        Ok(state.map_err(|e| self.error(e))?.map(Bytes::from))
+    }
+
+    /// The first batch that has the offset or a later one.
+    pub(super) fn batch_from(&self, topic: i64, partition: u32, offset: i64) -> Result<Option<Batch>, LogError> {
+        let sql = "SELECT base_offset, last_offset, bytes FROM bespoke_batches
+                   WHERE topic = ?1 AND partition = ?2 AND last_offset >= ?3 ORDER BY last_offset LIMIT 1";
+        let found = self.conn.prepare_cached(sql).and_then(|mut statement| {
+            let columns = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?));
+            statement.query_row(params![topic, partition, offset], columns).optional()
+        });
+        let Some((base_offset, last_offset, bytes)) = found.map_err(|e| self.error(e))? else { return Ok(None) };
+        let batch = self.decode(Bytes::from(bytes), topic, partition, base_offset)?;
+        // The checksum of a batch leaves its base offset out.
+        let ends = [batch.entries().first(), batch.entries().last()].map(|entry| entry.map(|e| e.offset));
+        if ends != [Some(base_offset), Some(last_offset)] {
+            let what =
+                format!("topic {topic}, partition {partition}: a batch has other offsets than from {base_offset}");
+            return Err(self.damaged(what));
+        }
+        Ok(Some(batch))
+    }
+
+    /// A batch as it was stored.
+    pub(super) fn decode(&self, bytes: Bytes, topic: i64, partition: u32, offset: i64) -> Result<Batch, LogError> {
+        v2::decode(bytes).map_err(|error| {
+            self.damaged(format!("topic {topic}, partition {partition}, batch from offset {offset}: {error}"))
+        })
     }
 }
 
-/// One host at a time: a lock that the system takes back when the process dies, however it dies.
-fn lock(path: &Path) -> Result<File, LogError> {
-    let lock_path = path.with_extension(match path.extension() {
-        Some(extension) => format!("{}.lock", extension.to_string_lossy()),
-        None => "lock".to_owned(),
-    });
-    let at = |e: std::io::Error| store_error(path, e);
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&lock_path).map_err(at)?;
-    match file.try_lock() {
-        Ok(()) => {
-            file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(at)?;
-            Ok(file)
-        }
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = file.take(20).read_to_string(&mut pid);
-            let pid = if pid.is_empty() { "unknown".to_owned() } else { pid };
-            Err(LogError::InUse { path: path.display().to_string(), pid })
-        }
-        Err(std::fs::TryLockError::Error(error)) => Err(at(error)),
-    }
+fn is_empty(conn: &Connection) -> rusqlite::Result<bool> {
+    conn.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
 
-fn prepare(writer: &Connection, path: &Path, options: Options) -> Result<(), LogError> {
-    let failed = |e| sqlite_error(path, e);
-    let synchronous = match options.sync {
-        Sync::Full => "FULL",
-        Sync::Normal => "NORMAL",
+/// Sets up the writer's connection. False if a write-ahead log is not possible.
+fn set_up(conn: &Connection, durability: Durability) -> rusqlite::Result<bool> {
+    // Only an empty file takes it.
+    conn.pragma_update(None, "page_size", PAGE_BYTES)?;
+    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Ok(false);
+    }
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::Normal => "NORMAL",
     };
-    writer.busy_timeout(BUSY).map_err(failed)?;
-    // The page size only counts before the first table is made.
-    writer.pragma_update(None, "page_size", PAGE_BYTES).map_err(failed)?;
-    writer.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-    writer.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
-    writer.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
-    writer.pragma_update(None, "mmap_size", MMAP_BYTES).map_err(failed)?;
-    let tables: i64 = writer.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0)).map_err(failed)?;
-    if tables == 0 {
-        let create = format!("BEGIN; {TABLES} INSERT INTO bespoke_meta VALUES ('format', {FORMAT}); COMMIT;");
-        writer.execute_batch(&create).map_err(failed)?;
-    }
-    check_format(writer, path)
+    conn.pragma_update(None, "synchronous", synchronous)?;
+    conn.pragma_update(None, "wal_autocheckpoint", WAL_BYTES / PAGE_BYTES)?;
+    conn.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+    Ok(true)
 }
 
-fn check_format(connection: &Connection, path: &Path) -> Result<(), LogError> {
-    let damaged = |what: String| LogError::Damaged { path: path.display().to_string(), what };
-    let sql = "SELECT value FROM bespoke_meta WHERE key = 'format'";
-    let found: Result<Option<i64>, _> = connection.query_row(sql, (), |row| row.get(0)).optional();
-    match found {
-        Ok(Some(FORMAT)) => Ok(()),
-        Ok(Some(other)) => Err(damaged(format!("its format is {other}, and this host knows {FORMAT}"))),
-        Ok(None) => Err(damaged("it does not tell its format".to_owned())),
-        Err(rusqlite::Error::SqliteFailure(e, _)) if e.code == ErrorCode::Unknown => {
-            Err(damaged("it is an SQLite file, but not a log".to_owned()))
+fn create_tables(conn: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
+}
+
+fn error_at(path: &str, source: rusqlite::Error) -> LogError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            LogError::Foreign { path, what: "it is not an SQLite database; choose another path".to_owned() }
         }
-        Err(error) => Err(sqlite_error(path, error)),
+        Some(ErrorCode::DatabaseCorrupt) => LogError::Damaged { path, what: source.to_string() },
+        _ => LogError::Store { path, source: Box::new(source) },
     }
 }
 
-fn open_reader(path: &Path) -> Result<Connection, LogError> {
-    let failed = |e| sqlite_error(path, e);
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let reader = Connection::open_with_flags(path, flags).map_err(failed)?;
-    reader.busy_timeout(BUSY).map_err(failed)?;
-    reader.pragma_update(None, "mmap_size", MMAP_BYTES).map_err(failed)?;
-    Ok(reader)
-}
-
-fn sqlite_error(path: &Path, error: rusqlite::Error) -> LogError {
-    if let rusqlite::Error::SqliteFailure(e, _) = &error
-        && matches!(e.code, ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
-    {
-        return LogError::Damaged { path: path.display().to_string(), what: error.to_string() };
+fn topics(conn: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<StoredTopic>> {
+    let sql =
+        "SELECT t.id, t.name, t.retention_age_ms, t.retention_bytes, p.partition, p.start_offset, p.end_offset, p.bytes
+               FROM bespoke_topics t JOIN bespoke_partitions p ON p.topic = t.id
+               WHERE ?1 IS NULL OR t.name = ?1 ORDER BY t.name, p.partition";
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query([name])?;
+    let mut topics: Vec<StoredTopic> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        if topics.last().is_none_or(|topic| topic.id != id) {
+            let retention = Retention { age_ms: row.get(2)?, bytes: row.get(3)? };
+            topics.push(StoredTopic { id, info: TopicInfo { name: row.get(1)?, partitions: Vec::new(), retention } });
+        }
+        let partition =
+            PartitionInfo { partition: row.get(4)?, start: row.get(5)?, end: row.get(6)?, bytes: row.get(7)? };
+        if let Some(topic) = topics.last_mut() {
+            topic.info.partitions.push(partition);
+        }
     }
-    store_error(path, error)
+    Ok(topics)
 }
 
-fn store_error(path: &Path, error: impl std::error::Error + Send + std::marker::Sync + 'static) -> LogError {
-    LogError::Store { path: path.display().to_string(), source: Box::new(error) }
+fn positions(conn: &Connection, group: &str, topic: &str) -> rusqlite::Result<Vec<(u32, i64)>> {
+    let sql = "SELECT partition, next_offset FROM bespoke_positions WHERE consumer_group = ?1 AND topic = ?2
+               ORDER BY partition";
+    let mut statement = conn.prepare_cached(sql)?;
+    statement.query_map([group, topic], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
