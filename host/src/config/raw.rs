@@ -1,209 +1,367 @@
-//! What the file says, word for word. Every key, its default, its unit.
+//! What a `pipeline.toml` says, key by key.
+//!
+//! These types are the shape of the file and nothing more: whether it makes sense is decided in `validate`. Every key is
+//! described in `docs/configuration.md`, which a test holds to this file. Values that a later check can refuse carry
+//! their span.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use toml::Spanned;
 
-/// A pipeline file.
+use super::{Compatibility, Format, Guarantee, OnError, Provenance, Sync};
+
+/// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Raw {
-    /// The pipeline's name, part of the names of consumer groups.
-    pub name: String,
+pub struct Pipeline {
+    /// The pipeline's name: consumer groups and the dead-letter topic are called after it.
+    pub name: Spanned<String>,
+    /// Whether topics that are missing are made on start. By default only those of an embedded log are.
+    pub create_topics: Option<bool>,
     /// Where topics live.
     #[serde(default)]
-    pub log: RawLog,
+    pub log: Log,
     /// Where schemas come from.
     #[serde(default)]
-    pub schemas: RawSchemas,
-    /// Whether topics are made on start. Default: true for the embedded log, false for Kafka.
-    pub create_topics: Option<bool>,
+    pub schemas: Schemas,
     /// Topics by name.
     #[serde(default)]
-    pub topics: BTreeMap<String, RawTopic>,
-    /// What puts records into topics from outside.
+    pub topics: BTreeMap<Spanned<String>, Topic>,
+    /// What puts records into topics.
     #[serde(default)]
-    pub feed: Vec<RawFeed>,
-    /// What runs modules.
+    pub feed: Vec<Spanned<Feed>>,
+    /// What modules do.
     #[serde(default)]
-    pub stage: Vec<RawStage>,
-    /// What fills tables.
+    pub stage: Vec<Spanned<Stage>>,
+    /// What goes into tables.
     #[serde(default)]
-    pub sink: Vec<RawSink>,
+    pub sink: Vec<Spanned<Sink>>,
     /// Tables by name.
     #[serde(default)]
-    pub tables: BTreeMap<String, RawTable>,
+    pub tables: BTreeMap<Spanned<String>, Table>,
     /// Where records go that could not be handled.
     #[serde(default)]
-    pub dead_letters: RawDeadLetters,
+    pub dead_letters: DeadLetters,
 }
 
+/// `[log]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawLog {
-    /// `embedded` or `kafka`. Default: `embedded`.
-    pub kind: Option<String>,
-    /// The file of an embedded log. Default: `data/NAME.db`.
-    pub path: Option<PathBuf>,
-    /// `exactly-once`, which the embedded log always is, or `at-least-once`.
-    pub guarantee: Option<String>,
-    /// `full` or `normal`. Default: `full`.
-    pub sync: Option<String>,
-    /// Time between commits, in milliseconds. Default: 100.
-    pub commit_interval_ms: Option<u64>,
-    /// The largest record, in bytes. Default: 16777216.
-    pub max_record_bytes: Option<usize>,
-    /// Kafka's brokers.
-    pub bootstrap: Option<String>,
-    /// Settings of Kafka's client, handed on as they are.
+pub struct Log {
+    /// Which kind of log. Default: `embedded`.
+    pub kind: Option<Spanned<LogKind>>,
+    /// The file of an embedded log. Default: `data/<name>.db`.
+    pub path: Option<Spanned<String>>,
+    /// The brokers of a Kafka log.
+    pub bootstrap: Option<Spanned<String>>,
+    /// What is promised. Default: `exactly-once` on an embedded log, `at-least-once` on Kafka.
+    pub guarantee: Option<Spanned<Guarantee>>,
+    /// What a commit to an embedded log survives. Default: `full`.
+    pub sync: Option<Spanned<Sync>>,
+    /// How often a step is committed. Default: 100, and 1000 for at-least-once.
+    pub commit_interval_ms: Option<Spanned<i64>>,
+    /// Settings for the Kafka client, untouched.
     #[serde(default)]
-    pub properties: BTreeMap<String, toml::Value>,
+    pub properties: BTreeMap<Spanned<String>, Scalar>,
 }
 
+/// `log.kind`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogKind {
+    /// One SQLite file.
+    #[default]
+    Embedded,
+    /// Brokers.
+    Kafka,
+}
+
+/// `[schemas]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawSchemas {
-    /// The folder of `*.avsc` files. Default: `schemas`.
-    pub dir: Option<PathBuf>,
-    /// The file that gives schemas their ids. Default: `registry.json` in that folder.
-    pub ids: Option<PathBuf>,
-    /// `none`, `backward`, `forward` or `full`. Default: `backward`.
-    #[serde(default)]
-    pub compatibility: crate::schema::Compatibility,
-    /// The URL of a schema registry.
-    pub registry: Option<String>,
+pub struct Schemas {
+    /// The folder of `.avsc` files. Default: `schemas`.
+    pub dir: Option<Spanned<String>>,
+    /// The address of a schema registry. Default: none, ids are kept in a file.
+    pub registry: Option<Spanned<String>>,
+    /// The file that keeps ids. Default: `<log path>.schemas.json`.
+    pub ids: Option<Spanned<String>>,
+    /// What a new version of a schema must be able to do. Default: `backward`.
+    pub compatibility: Option<Compatibility>,
 }
 
+/// One of `[topics]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawTopic {
-    /// The name of the schema of its values. Default: derived from the module that writes it.
-    pub schema: Option<String>,
-    /// How many partitions. Default: as many as the topic that it is made of, or 1.
-    pub partitions: Option<u32>,
-    /// How long records are kept, in milliseconds. Default: for ever.
-    pub retention_ms: Option<i64>,
-    /// How many bytes of a partition are kept. Default: all.
-    pub retention_bytes: Option<i64>,
+pub struct Topic {
+    /// The schema of its values, by file stem or full name.
+    pub schema: Option<Spanned<String>>,
+    /// How many partitions. Default: as many as the topic that its stage reads, else 1.
+    pub partitions: Option<Spanned<i64>>,
+    /// Records older than this may go. Default: none do.
+    pub retention_ms: Option<Spanned<i64>>,
+    /// The oldest records of a partition go when it holds more bytes. Default: none do.
+    pub retention_bytes: Option<Spanned<i64>>,
 }
 
+/// `[[feed]]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawFeed {
-    /// Default: the topic.
-    pub name: Option<String>,
-    /// A file, or `-` for standard input. This or `generate`.
-    pub file: Option<PathBuf>,
-    /// `jsonl`, `csv` or `avro`. Default: by the file's ending, `jsonl` for standard input.
-    pub format: Option<String>,
-    /// Whether the feed waits for the file to grow. Default: false.
-    #[serde(default)]
-    pub follow: bool,
-    /// Makes records. This or `file`.
-    pub generate: Option<RawGenerate>,
-    /// The topic to write to.
-    pub topic: String,
-    /// The fields that make the key. Default: no key.
-    #[serde(default)]
-    pub key: Vec<String>,
+pub struct Feed {
+    /// Its name. Default: the topic.
+    pub name: Option<Spanned<String>>,
+    /// The topic that gets the records.
+    pub topic: Spanned<String>,
+    /// The fields whose values are the key. Default: no key.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The file to read, `-` for standard input. Either this or `generate`.
+    pub file: Option<Spanned<String>>,
+    /// How the file is written. Default: by its extension.
+    pub format: Option<Spanned<Format>>,
+    /// Whether to wait for more at the end of the file. Default: false.
+    pub follow: Option<Spanned<bool>>,
+    /// What to generate. Either this or `file`.
+    pub generate: Option<Spanned<Generate>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// `feed.generate`
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawGenerate {
+pub struct Generate {
     /// How many records. Default: no end.
-    pub count: Option<u64>,
+    pub count: Option<Spanned<i64>>,
     /// Another seed gives other records. Default: 1.
-    pub seed: Option<u64>,
-    /// Records per second; 0 for as fast as it goes. Default: 0.
-    pub rate: Option<f64>,
+    pub seed: Option<Spanned<i64>>,
+    /// Records per second, 0 for as fast as it goes. Default: 0.
+    pub rate: Option<Spanned<i64>>,
     /// How many products. Default: 10000.
-    pub products: Option<u32>,
-    /// How many categories. Default: 12.
-    pub categories: Option<u32>,
-    /// The share of records with impossible prices. Default: 0.
-    pub invalid: Option<f64>,
-    /// The share of records with an unusual price. Default: 0.001.
-    pub outliers: Option<f64>,
+    pub products: Option<Spanned<i64>>,
+    /// How many categories. Default: 20.
+    pub categories: Option<Spanned<i64>>,
+    /// The share of records that cannot be right. Default: 0.
+    pub invalid: Option<Spanned<f64>>,
+    /// The share of records with a price far from the others. Default: 0.001.
+    pub outliers: Option<Spanned<f64>>,
+    /// `updated` of the first record, milliseconds since the epoch. Default: 2026-01-01.
+    pub start_ms: Option<Spanned<i64>>,
+    /// How much later each record is than the one before. Default: 100.
+    pub interval_ms: Option<Spanned<i64>>,
 }
 
+/// `[[stage]]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawStage {
-    /// The stage's name.
-    pub name: String,
+pub struct Stage {
+    /// Its name.
+    pub name: Spanned<String>,
     /// The module's file.
-    pub module: PathBuf,
+    pub module: Spanned<String>,
     /// The topic to read.
-    pub from: String,
-    /// A topic, `{ topic, key, schema }`, or such a table for each named output of the module.
-    pub to: toml::Value,
-    /// Handed to the module's `configure`.
+    pub from: Spanned<String>,
+    /// Where the answers go.
+    pub to: Spanned<To>,
+    /// What is handed to the module's `configure`. Default: nothing.
     #[serde(default)]
-    pub settings: BTreeMap<String, toml::Value>,
-    /// Threads. Default: 1.
-    pub workers: Option<u32>,
-    /// Records of one call at most. Default: 1024.
-    pub batch_records: Option<usize>,
-    /// `dead-letter`, `stop` or `drop`. Default: `dead-letter`.
-    pub on_error: Option<String>,
-    /// Dead letters in a row after which the stage stops. Default: 100.
-    pub max_dead_letters_in_a_row: Option<u64>,
+    pub settings: BTreeMap<String, Scalar>,
+    /// How many threads. Default: 1.
+    pub workers: Option<Spanned<i64>>,
+    /// How many records a call gets at most. Default: 1024.
+    pub batch_records: Option<Spanned<i64>>,
+    /// What becomes of a record that could not be handled. Default: `dead-letter`.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// After so many dead letters without a good record the stage stops. Default: 100.
+    pub max_dead_letters_in_a_row: Option<Spanned<i64>>,
     /// What the module may use.
     #[serde(default)]
-    pub limits: RawLimits,
-    /// `none`, or `header` for the module's digest on every record. Default: `none`.
-    pub provenance: Option<String>,
+    pub limits: Limits,
+    /// Whether each record tells which module made it. Default: `none`.
+    #[serde(default)]
+    pub provenance: Provenance,
 }
 
+/// `stage.limits`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawLimits {
-    /// Memory of an instance, in MiB. Default: 256.
-    pub memory_mb: Option<usize>,
-    /// Time of a call, in milliseconds. Default: 1000.
-    pub time_ms: Option<u64>,
-    /// The answer of a call, in MiB. Default: 64.
-    pub answer_mb: Option<usize>,
+pub struct Limits {
+    /// Memory of an instance. Default: 256.
+    pub memory_mb: Option<Spanned<i64>>,
+    /// Time for one call. Default: 1000.
+    pub time_ms: Option<Spanned<i64>>,
+    /// Bytes that a call may return. Default: 64.
+    pub answer_mb: Option<Spanned<i64>>,
 }
 
+/// `stage.to`: a topic, one output, or outputs by name.
+#[derive(Debug)]
+pub enum To {
+    /// A topic's name.
+    Topic(String),
+    /// A table; which of the two it is depends on what `topic` holds.
+    Table(BTreeMap<Spanned<String>, Spanned<ToPart>>),
+}
+
+/// What stands behind a key of a `to` table.
+#[derive(Debug)]
+pub enum ToPart {
+    /// A topic or a schema.
+    Text(String),
+    /// A key.
+    List(Vec<Spanned<String>>),
+    /// A named output.
+    Output(Output),
+}
+
+/// One output of a stage.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawSink {
-    /// Default: the table.
-    pub name: Option<String>,
+pub struct Output {
+    /// The topic that gets the records.
+    pub topic: Spanned<String>,
+    /// The fields whose values are the key. Default: the key of the input for `process`, none for `analyze`.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The schema of the records. Default: that of the topic, else derived from the module's types.
+    pub schema: Option<Spanned<String>>,
+}
+
+/// `[[sink]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sink {
+    /// Its name. Default: the table.
+    pub name: Option<Spanned<String>>,
     /// The topic to read.
-    pub from: String,
-    /// The table to fill.
-    pub table: String,
-    /// Threads. Default: 1.
-    pub workers: Option<u32>,
+    pub from: Spanned<String>,
+    /// The table that gets the rows.
+    pub table: Spanned<String>,
+    /// How many threads. Default: 1.
+    pub workers: Option<Spanned<i64>>,
 }
 
+/// One of `[tables]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawTable {
-    /// `sqlite`, in the file of the embedded log. Default: `sqlite`.
-    pub store: Option<String>,
+pub struct Table {
+    /// Where the table lives. Default: `sqlite`.
+    pub store: Option<Spanned<super::Store>>,
     /// The columns that place a row.
-    pub partition_key: Vec<String>,
-    /// The columns that order rows in their place. Default: none.
+    pub partition_key: Spanned<Vec<Spanned<String>>>,
+    /// The columns that order the rows of a partition. Default: none.
     #[serde(default)]
-    pub clustering_key: Vec<String>,
-    /// The fields to keep. Default: all.
-    pub columns: Option<Vec<String>>,
-    /// Whether the table is made if it is not there. Default: true.
+    pub clustering_key: Vec<Spanned<String>>,
+    /// The columns. Default: all fields of the topic's schema.
+    pub columns: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Whether a missing table is made on start. Default: true.
     pub create: Option<bool>,
 }
 
+/// `[dead_letters]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RawDeadLetters {
-    /// Default: `NAME.dead-letters`.
-    pub topic: Option<String>,
-    /// How long they are kept, in milliseconds. Default: for ever.
-    pub retention_ms: Option<i64>,
-    /// How many bytes are kept. Default: all.
-    pub retention_bytes: Option<i64>,
+pub struct DeadLetters {
+    /// The topic. Default: `<name>.dead-letters`.
+    pub topic: Option<Spanned<String>>,
+    /// Dead letters older than this may go. Default: none do.
+    pub retention_ms: Option<Spanned<i64>>,
+    /// The oldest dead letters go when there are more bytes. Default: none do.
+    pub retention_bytes: Option<Spanned<i64>>,
+}
+
+/// Text, or a number or truth value that is taken as its text.
+#[derive(Clone, Debug)]
+pub struct Scalar(pub String);
+
+// === impl To ===
+
+impl<'de> Deserialize<'de> for To {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ToVisitor;
+        impl<'de> Visitor<'de> for ToVisitor {
+            type Value = To;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a topic, { topic, key, schema }, or a table of named outputs")
+            }
+
+            fn visit_str<E>(self, topic: &str) -> Result<To, E> {
+                Ok(To::Topic(topic.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<To, A::Error> {
+                let mut parts = BTreeMap::new();
+                while let Some((key, part)) = map.next_entry()? {
+                    parts.insert(key, part);
+                }
+                Ok(To::Table(parts))
+            }
+        }
+        deserializer.deserialize_any(ToVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for ToPart {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PartVisitor;
+        impl<'de> Visitor<'de> for PartVisitor {
+            type Value = ToPart;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a topic or { topic, key, schema }")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<ToPart, E> {
+                Ok(ToPart::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ToPart, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(ToPart::List(items))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ToPart, A::Error> {
+                Output::deserialize(MapAccessDeserializer::new(map)).map(ToPart::Output)
+            }
+        }
+        deserializer.deserialize_any(PartVisitor)
+    }
+}
+
+// === impl Scalar ===
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+        impl Visitor<'_> for ScalarVisitor {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text, a number, true or false")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar(text.to_owned()))
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+                // `{:?}` keeps the point of 3.0, so that the module sees what the author wrote.
+                Ok(Scalar(format!("{value:?}")))
+            }
+        }
+        deserializer.deserialize_any(ScalarVisitor)
+    }
 }
