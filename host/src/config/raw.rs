@@ -1,0 +1,367 @@
+//! What a `pipeline.toml` says, key by key.
+//!
+//! These types are the shape of the file and nothing more: whether it makes sense is decided in `validate`. Every key is
+//! described in `docs/configuration.md`, which a test holds to this file. Values that a later check can refuse carry
+//! their span.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use toml::Spanned;
+
+use super::{Compatibility, Format, Guarantee, OnError, Provenance, Sync};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// The pipeline's name: consumer groups and the dead-letter topic are called after it.
+    pub name: Spanned<String>,
+    /// Whether topics that are missing are made on start. By default only those of an embedded log are.
+    pub create_topics: Option<bool>,
+    /// Where topics live.
+    #[serde(default)]
+    pub log: Log,
+    /// Where schemas come from.
+    #[serde(default)]
+    pub schemas: Schemas,
+    /// Topics by name.
+    #[serde(default)]
+    pub topics: BTreeMap<Spanned<String>, Topic>,
+    /// What puts records into topics.
+    #[serde(default)]
+    pub feed: Vec<Spanned<Feed>>,
+    /// What modules do.
+    #[serde(default)]
+    pub stage: Vec<Spanned<Stage>>,
+    /// What goes into tables.
+    #[serde(default)]
+    pub sink: Vec<Spanned<Sink>>,
+    /// Tables by name.
+    #[serde(default)]
+    pub tables: BTreeMap<Spanned<String>, Table>,
+    /// Where records go that could not be handled.
+    #[serde(default)]
+    pub dead_letters: DeadLetters,
+}
+
+/// `[log]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Which kind of log. Default: `embedded`.
+    pub kind: Option<Spanned<LogKind>>,
+    /// The file of an embedded log. Default: `data/<name>.db`.
+    pub path: Option<Spanned<String>>,
+    /// The brokers of a Kafka log.
+    pub bootstrap: Option<Spanned<String>>,
+    /// What is promised. Default: `exactly-once` on an embedded log, `at-least-once` on Kafka.
+    pub guarantee: Option<Spanned<Guarantee>>,
+    /// What a commit to an embedded log survives. Default: `full`.
+    pub sync: Option<Spanned<Sync>>,
+    /// How often a step is committed. Default: 100, and 1000 for at-least-once.
+    pub commit_interval_ms: Option<Spanned<i64>>,
+    /// Settings for the Kafka client, untouched.
+    #[serde(default)]
+    pub properties: BTreeMap<Spanned<String>, Scalar>,
+}
+
+/// `log.kind`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogKind {
+    /// One SQLite file.
+    #[default]
+    Embedded,
+    /// Brokers.
+    Kafka,
+}
+
+/// `[schemas]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schemas {
+    /// The folder of `.avsc` files. Default: `schemas`.
+    pub dir: Option<Spanned<String>>,
+    /// The address of a schema registry. Default: none, ids are kept in a file.
+    pub registry: Option<Spanned<String>>,
+    /// The file that keeps ids. Default: `<log path>.schemas.json`.
+    pub ids: Option<Spanned<String>>,
+    /// What a new version of a schema must be able to do. Default: `backward`.
+    pub compatibility: Option<Compatibility>,
+}
+
+/// One of `[topics]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topic {
+    /// The schema of its values, by file stem or full name.
+    pub schema: Option<Spanned<String>>,
+    /// How many partitions. Default: as many as the topic that its stage reads, else 1.
+    pub partitions: Option<Spanned<i64>>,
+    /// Records older than this may go. Default: none do.
+    pub retention_ms: Option<Spanned<i64>>,
+    /// The oldest records of a partition go when it holds more bytes. Default: none do.
+    pub retention_bytes: Option<Spanned<i64>>,
+}
+
+/// `[[feed]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    /// Its name. Default: the topic.
+    pub name: Option<Spanned<String>>,
+    /// The topic that gets the records.
+    pub topic: Spanned<String>,
+    /// The fields whose values are the key. Default: no key.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The file to read, `-` for standard input. Either this or `generate`.
+    pub file: Option<Spanned<String>>,
+    /// How the file is written. Default: by its extension.
+    pub format: Option<Spanned<Format>>,
+    /// Whether to wait for more at the end of the file. Default: false.
+    pub follow: Option<Spanned<bool>>,
+    /// What to generate. Either this or `file`.
+    pub generate: Option<Spanned<Generate>>,
+}
+
+/// `feed.generate`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generate {
+    /// How many records. Default: no end.
+    pub count: Option<Spanned<i64>>,
+    /// Another seed gives other records. Default: 1.
+    pub seed: Option<Spanned<i64>>,
+    /// Records per second, 0 for as fast as it goes. Default: 0.
+    pub rate: Option<Spanned<i64>>,
+    /// How many products. Default: 10000.
+    pub products: Option<Spanned<i64>>,
+    /// How many categories. Default: 20.
+    pub categories: Option<Spanned<i64>>,
+    /// The share of records that cannot be right. Default: 0.
+    pub invalid: Option<Spanned<f64>>,
+    /// The share of records with a price far from the others. Default: 0.001.
+    pub outliers: Option<Spanned<f64>>,
+    /// `updated` of the first record, milliseconds since the epoch. Default: 2026-01-01.
+    pub start_ms: Option<Spanned<i64>>,
+    /// How much later each record is than the one before. Default: 100.
+    pub interval_ms: Option<Spanned<i64>>,
+}
+
+/// `[[stage]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// The module's file.
+    pub module: Spanned<String>,
+    /// The topic to read.
+    pub from: Spanned<String>,
+    /// Where the answers go.
+    pub to: Spanned<To>,
+    /// What is handed to the module's `configure`. Default: nothing.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Scalar>,
+    /// How many threads. Default: 1.
+    pub workers: Option<Spanned<i64>>,
+    /// How many records a call gets at most. Default: 1024.
+    pub batch_records: Option<Spanned<i64>>,
+    /// What becomes of a record that could not be handled. Default: `dead-letter`.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// After so many dead letters without a good record the stage stops. Default: 100.
+    pub max_dead_letters_in_a_row: Option<Spanned<i64>>,
+    /// What the module may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Whether each record tells which module made it. Default: `none`.
+    #[serde(default)]
+    pub provenance: Provenance,
+}
+
+/// `stage.limits`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Memory of an instance. Default: 256.
+    pub memory_mb: Option<Spanned<i64>>,
+    /// Time for one call. Default: 1000.
+    pub time_ms: Option<Spanned<i64>>,
+    /// Bytes that a call may return. Default: 64.
+    pub answer_mb: Option<Spanned<i64>>,
+}
+
+/// `stage.to`: a topic, one output, or outputs by name.
+#[derive(Debug)]
+pub enum To {
+    /// A topic's name.
+    Topic(String),
+    /// A table; which of the two it is depends on what `topic` holds.
+    Table(BTreeMap<Spanned<String>, Spanned<ToPart>>),
+}
+
+/// What stands behind a key of a `to` table.
+#[derive(Debug)]
+pub enum ToPart {
+    /// A topic or a schema.
+    Text(String),
+    /// A key.
+    List(Vec<Spanned<String>>),
+    /// A named output.
+    Output(Output),
+}
+
+/// One output of a stage.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// The topic that gets the records.
+    pub topic: Spanned<String>,
+    /// The fields whose values are the key. Default: the key of the input for `process`, none for `analyze`.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The schema of the records. Default: that of the topic, else derived from the module's types.
+    pub schema: Option<Spanned<String>>,
+}
+
+/// `[[sink]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sink {
+    /// Its name. Default: the table.
+    pub name: Option<Spanned<String>>,
+    /// The topic to read.
+    pub from: Spanned<String>,
+    /// The table that gets the rows.
+    pub table: Spanned<String>,
+    /// How many threads. Default: 1.
+    pub workers: Option<Spanned<i64>>,
+}
+
+/// One of `[tables]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// Where the table lives. Default: `sqlite`.
+    pub store: Option<Spanned<super::Store>>,
+    /// The columns that place a row.
+    pub partition_key: Spanned<Vec<Spanned<String>>>,
+    /// The columns that order the rows of a partition. Default: none.
+    #[serde(default)]
+    pub clustering_key: Vec<Spanned<String>>,
+    /// The columns. Default: all fields of the topic's schema.
+    pub columns: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Whether a missing table is made on start. Default: true.
+    pub create: Option<bool>,
+}
+
+/// `[dead_letters]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetters {
+    /// The topic. Default: `<name>.dead-letters`.
+    pub topic: Option<Spanned<String>>,
+    /// Dead letters older than this may go. Default: none do.
+    pub retention_ms: Option<Spanned<i64>>,
+    /// The oldest dead letters go when there are more bytes. Default: none do.
+    pub retention_bytes: Option<Spanned<i64>>,
+}
+
+/// Text, or a number or truth value that is taken as its text.
+#[derive(Clone, Debug)]
+pub struct Scalar(pub String);
+
+// === impl To ===
+
+impl<'de> Deserialize<'de> for To {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ToVisitor;
+        impl<'de> Visitor<'de> for ToVisitor {
+            type Value = To;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a topic, { topic, key, schema }, or a table of named outputs")
+            }
+
+            fn visit_str<E>(self, topic: &str) -> Result<To, E> {
+                Ok(To::Topic(topic.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<To, A::Error> {
+                let mut parts = BTreeMap::new();
+                while let Some((key, part)) = map.next_entry()? {
+                    parts.insert(key, part);
+                }
+                Ok(To::Table(parts))
+            }
+        }
+        deserializer.deserialize_any(ToVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for ToPart {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PartVisitor;
+        impl<'de> Visitor<'de> for PartVisitor {
+            type Value = ToPart;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a topic or { topic, key, schema }")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<ToPart, E> {
+                Ok(ToPart::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ToPart, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(ToPart::List(items))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ToPart, A::Error> {
+                Output::deserialize(MapAccessDeserializer::new(map)).map(ToPart::Output)
+            }
+        }
+        deserializer.deserialize_any(PartVisitor)
+    }
+}
+
+// === impl Scalar ===
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+        impl Visitor<'_> for ScalarVisitor {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text, a number, true or false")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar(text.to_owned()))
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+                // `{:?}` keeps the point of 3.0, so that the module sees what the author wrote.
+                Ok(Scalar(format!("{value:?}")))
+            }
+        }
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
