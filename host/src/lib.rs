@@ -1,10 +1,18 @@
 //! The host: a stream processor that runs sandboxed WebAssembly modules on Avro topics.
 
+pub mod command;
+pub mod config;
+pub mod dead_letter;
 pub mod feed;
 pub mod format;
 pub mod log;
 pub mod metrics;
 pub mod module;
+pub mod pipeline;
 pub mod schema;
+pub mod shutdown;
+pub mod sink;
+pub mod stage;
 pub mod table;
 pub mod wit;
+pub mod worker;

@@ -8,5 +8,5 @@ pub mod generate;
 mod source;
 mod task;
 
-pub use source::{FeedError, Next, Source};
+pub use source::{FeedError, Next, Open, Source, open_file, open_generator};
 pub use task::{FeedTask, run_feed};

@@ -35,7 +35,7 @@ pub struct FeedTask {
     /// How to make keys; none for records without.
     pub key: Option<KeyPlan>,
     /// Opens the source at a position.
-    pub open: Box<dyn FnMut(Option<&[u8]>) -> Result<Box<dyn Source>, super::FeedError> + Send>,
+    pub open: super::Open,
     /// Where dead letters go.
     pub dead_letters: String,
     /// Time between commits.
@@ -82,7 +82,8 @@ impl FeedTask {
         let mut open_since: Option<Instant> = None;
         loop {
             let mut batch = BatchBuilder::new();
-            let mut letters = DeadLetters::new(&self.name, None);
+            let name = self.name.clone();
+            let mut letters = DeadLetters::new(&name, None);
             let now_ms = now_ms();
             let mut ended = false;
             let mut waiting = false;
@@ -94,17 +95,18 @@ impl FeedTask {
                     Next::Datum => {
                         key.clear();
                         let keyed = self.key.as_ref().map(|plan| plan.write(&value[framing::PREFIX_BYTES..], &mut key));
-                        let place = || source.place();
                         match keyed.transpose() {
                             Ok(keyed) => {
                                 let key = keyed.map(|()| key.as_slice());
                                 batch.push(key, Some(&value), [], now_ms).map_err(|e| Stop::Policy(e.to_string()))?;
                             }
-                            Err(why) => letters.push_raw(&value, &place(), Kind::Key, &why.to_string(), now_ms),
+                            Err(why) => letters
+                                .push_unread(&value, &source.place(), Kind::Key, &why.to_string())
+                                .map_err(too_many)?,
                         }
                     }
                     Next::Rejected { raw, reason, place } => {
-                        letters.push_raw(&raw, &place, Kind::Feed, &reason, now_ms);
+                        letters.push_unread(&raw, &place, Kind::Feed, &reason).map_err(too_many)?;
                     }
                     Next::Wait => {
                         waiting = true;
@@ -162,7 +164,7 @@ impl FeedTask {
                     // It would be too large as a dead letter too; what is kept tells of it.
                     let mut letters = DeadLetters::new(&self.name, None);
                     let shown = batch.get(index).value().map_or(&[][..], |v| &v[..v.len().min(1024)]);
-                    letters.push_raw(shown, &self.name, Kind::TooLarge, &error.to_string(), now_ms());
+                    letters.push_unread(shown, &self.name, Kind::TooLarge, &error.to_string()).map_err(too_many)?;
                     session.append(&self.dead_letters, &letters.finish())?;
                     self.counters.dead_letters.add(1);
                 }
@@ -171,6 +173,10 @@ impl FeedTask {
         }
         Ok(())
     }
+}
+
+fn too_many(error: bespoke_record::Full) -> Stop {
+    Stop::Policy(error.to_string())
 }
 
 fn now_ms() -> i64 {

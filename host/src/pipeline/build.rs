@@ -1,19 +1,19 @@
 //! From a configuration to stages, sinks and feeds that can run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bespoke_boundary::{Mismatch, Output, Plan, names, output_schema};
 
 use super::schemas::{SchemaStore, TopicSchema};
-use crate::config::{FeedConfig, OutputConfig, Outputs, Pipeline, SinkConfig, StageConfig};
+use crate::config::{self, Pipeline};
 use crate::log::embedded::EmbeddedLog;
-use crate::log::{Log, LogError, NewTopic, Retention};
-use crate::module::{Instance, LoadError, Module, Sandbox};
+use crate::log::{Log, LogError, NewTopic};
+use crate::module::{Instance, Limits, LoadError, Module, Sandbox};
 use crate::schema::{DirError, RegistryError, SchemaDir, framing};
 use crate::sink::{ColumnsError, RowPlan, Sink, table_spec};
-use crate::stage::{Destination, KeyError, KeyPlan, Schemas, Stage};
-use crate::table::{TableError, TableSpec};
+use crate::stage::{Destination, KeyError, KeyPlan, OnError, Stage};
+use crate::table::TableSpec;
 
 /// A pipeline that is ready to run.
 pub struct Built {
@@ -22,9 +22,9 @@ pub struct Built {
     /// Feeds, in the order of the file.
     pub feeds: Vec<BuiltFeed>,
     /// Stages, each after those that write what it reads.
-    pub stages: Vec<(Arc<Stage>, StageConfig, TopicSchema)>,
+    pub stages: Vec<(Arc<Stage>, config::Stage, TopicSchema)>,
     /// Sinks.
-    pub sinks: Vec<(Arc<Sink>, SinkConfig, TopicSchema)>,
+    pub sinks: Vec<(Arc<Sink>, config::Sink, TopicSchema)>,
     /// Tables that sinks fill, to be made or checked.
     pub tables: Vec<(TableSpec, bool)>,
     /// Topics with their partitions.
@@ -38,7 +38,7 @@ pub struct Built {
 /// A feed and the schema of its topic.
 pub struct BuiltFeed {
     /// What the file says.
-    pub config: FeedConfig,
+    pub config: config::Feed,
     /// The schema of the topic.
     pub topic: TopicSchema,
     /// How to make the records' keys; none for records without.
@@ -140,9 +140,6 @@ pub enum BuildError {
         /// What is wrong.
         source: ColumnsError,
     },
-    /// A table of another shape.
-    #[error(transparent)]
-    Table(#[from] TableError),
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -159,18 +156,18 @@ pub fn build(
     schemas: Arc<SchemaStore>,
 ) -> Result<Built, BuildError> {
     let mut builder = Builder { config, sandbox, dir, schemas, topics: HashMap::new(), keys: HashMap::new() };
-    for topic in &config.topics {
+    for (name, topic) in &config.topics {
         if let Some(schema) = &topic.schema {
-            let json = builder.schema_file(&topic.name, schema)?;
-            builder.set_topic(&topic.name, &json)?;
+            let json = builder.schema_file(name, schema)?;
+            builder.set_topic(name, &json)?;
         }
     }
     let feeds = config.feeds.iter().map(|feed| builder.feed(feed)).collect::<Result<_, _>>()?;
     let mut stages = Vec::new();
-    let mut waiting: Vec<&StageConfig> = config.stages.iter().collect();
+    let mut waiting: Vec<&config::Stage> = config.stages.iter().collect();
     while !waiting.is_empty() {
         let written_later = |topic: &str| {
-            waiting.iter().any(|s| s.outputs.all().iter().any(|(_, o)| o.topic == *topic))
+            waiting.iter().any(|s| s.to.outputs().iter().any(|(_, o)| o.topic == *topic))
         };
         // A stage goes before those that read what it writes, as far as their order is not free.
         let ready = waiting.iter().position(|s| !written_later(&s.from));
@@ -201,7 +198,7 @@ pub fn build(
 ///
 /// # Errors
 /// A topic or a table that is there with another shape.
-pub(crate) fn prepare(built: &Built, config: &Pipeline, log: &EmbeddedLog) -> Result<(), BuildError> {
+pub fn prepare(built: &Built, config: &Pipeline, log: &EmbeddedLog) -> Result<(), BuildError> {
     for topic in &built.topics {
         if config.create_topics {
             log.create_topic(topic)?;
@@ -215,31 +212,16 @@ pub(crate) fn prepare(built: &Built, config: &Pipeline, log: &EmbeddedLog) -> Re
     Ok(())
 }
 
-/// Every topic that is named anywhere. One that [topics] does not describe has as many partitions as what it is made of.
+/// Every topic that is named anywhere, and that of the dead letters.
 fn all_topics(config: &Pipeline) -> Vec<NewTopic> {
-    let mut topics: BTreeMap<String, NewTopic> = BTreeMap::new();
-    for t in &config.topics {
-        let topic = NewTopic { name: t.name.clone(), partitions: t.partitions, retention: t.retention };
-        topics.insert(t.name.clone(), topic);
-    }
-    let mut add = |name: &str, partitions: u32, retention: Retention| {
-        let topic = NewTopic { name: name.to_owned(), partitions, retention };
-        topics.entry(name.to_owned()).or_insert(topic).partitions
-    };
-    for feed in &config.feeds {
-        add(&feed.topic, 1, Retention::default());
-    }
-    // Twice the length of the longest chain is more than enough for partitions to travel down it.
-    for _ in 0..=config.stages.len() {
-        for stage in &config.stages {
-            let partitions = add(&stage.from, 1, Retention::default());
-            for (_, output) in stage.outputs.all() {
-                add(&output.topic, partitions, Retention::default());
-            }
-        }
-    }
-    add(&config.dead_letters.topic, 1, config.dead_letters.retention);
-    topics.into_values().collect()
+    let dead = &config.dead_letters;
+    let letters = NewTopic { name: dead.topic.clone(), partitions: 1, retention: dead.retention };
+    let topics = config.topics.iter().filter(|(name, _)| **name != dead.topic).map(|(name, topic)| NewTopic {
+        name: name.clone(),
+        partitions: topic.partitions,
+        retention: topic.retention,
+    });
+    topics.chain([letters]).collect()
 }
 
 struct Builder<'a> {
@@ -299,33 +281,35 @@ impl Builder<'_> {
         })
     }
 
-    fn feed(&mut self, feed: &FeedConfig) -> Result<BuiltFeed, BuildError> {
+    fn feed(&mut self, feed: &config::Feed) -> Result<BuiltFeed, BuildError> {
         let topic = self.topic("feed", &feed.name, &feed.topic)?;
         let key = self.key(("feed", &feed.name), &feed.topic, &topic, &feed.key)?;
         Ok(BuiltFeed { config: feed.clone(), topic, key })
     }
 
-    fn stage(&mut self, config: &StageConfig) -> Result<(Arc<Stage>, StageConfig, TopicSchema), BuildError> {
+    fn stage(&mut self, config: &config::Stage) -> Result<(Arc<Stage>, config::Stage, TopicSchema), BuildError> {
         let stage = || config.name.clone();
         let from = self.topic("stage", &config.name, &config.from)?;
-        let module = Module::load(self.sandbox, &config.module, config.limits)
+        let module = Module::load(self.sandbox, &config.module, limits(config.limits))
             .map_err(|source| BuildError::Module { stage: stage(), source })?;
         let module = Arc::new(module);
         let mismatch =
             |source| BuildError::Mismatch { stage: stage(), module: module.name().to_owned(), source };
         let signature = module.signature();
         Plan::check_input(signature, &from.schema).map_err(mismatch)?;
-        let outputs = outputs_in_order(&config.name, &config.outputs, &signature.answer.outputs())?;
+        let outputs = outputs_in_order(&config.name, &config.to, &signature.answer.outputs())?;
         let mut schemas = Vec::new();
         let mut destinations = Vec::new();
         for (i, output) in outputs.iter().enumerate() {
-            let json = match (&output.schema, self.topics.get(&output.topic)) {
-                (Some(name), _) => self.schema_file(&output.topic, name)?,
-                (None, Some(known)) => known.schema.json().to_owned(),
-                (None, None) => output_schema(signature, i, &from.schema, &output.topic).map_err(mismatch)?,
+            let topic = match self.topics.get(&output.topic) {
+                Some(known) => known.clone(),
+                None => {
+                    let json = output_schema(signature, i, &from.schema, &output.topic).map_err(mismatch)?;
+                    self.set_topic(&output.topic, &json)?
+                }
             };
-            let topic = self.set_topic(&output.topic, &json)?;
-            let key = self.key(("stage", &config.name), &output.topic, &topic, &output.key)?;
+            let fields = output.key.as_deref().unwrap_or_default();
+            let key = self.key(("stage", &config.name), &output.topic, &topic, fields)?;
             if key.is_none()
                 && let Some(kept) = self.keys.get(&config.from).cloned()
             {
@@ -352,22 +336,26 @@ impl Builder<'_> {
             plan: Arc::new(plan),
             outputs: destinations,
             dead_letters: self.config.dead_letters.topic.clone(),
-            on_error: config.on_error,
+            on_error: match config.on_error {
+                config::OnError::DeadLetter => OnError::DeadLetter,
+                config::OnError::Stop => OnError::Stop,
+                config::OnError::Drop => OnError::Drop,
+            },
             max_dead_letters_in_a_row: config.max_dead_letters_in_a_row,
-            provenance: config.provenance,
+            provenance: config.provenance == config::Provenance::Header,
         };
         Ok((Arc::new(built), config.clone(), from))
     }
 
-    fn sink(&mut self, config: &SinkConfig) -> Result<((Arc<Sink>, SinkConfig, TopicSchema), bool), BuildError> {
+    fn sink(&mut self, config: &config::Sink) -> Result<((Arc<Sink>, config::Sink, TopicSchema), bool), BuildError> {
         let from = self.topic("sink", &config.name, &config.from)?;
-        let table = self.config.tables.iter().find(|t| t.name == config.table).ok_or_else(|| BuildError::Outputs {
+        let table = self.config.tables.get(&config.table).ok_or_else(|| BuildError::Outputs {
             stage: config.name.clone(),
             what: format!("there is no [tables.{}]", config.table),
         })?;
         let spec = table_spec(
             &from.schema,
-            &table.name,
+            &config.table,
             table.columns.as_deref(),
             &table.partition_key,
             &table.clustering_key,
@@ -388,27 +376,26 @@ impl Builder<'_> {
 /// The configured outputs in the order in which the module has them.
 fn outputs_in_order<'c>(
     stage: &str,
-    configured: &'c Outputs,
+    configured: &'c config::To,
     module: &[Option<&str>],
-) -> Result<Vec<&'c OutputConfig>, BuildError> {
+) -> Result<Vec<&'c config::Output>, BuildError> {
     let fail = |what: String| BuildError::Outputs { stage: stage.to_owned(), what };
     match (configured, module) {
-        (Outputs::One(output), [None]) => Ok(vec![output]),
-        (Outputs::One(output), [Some(_)]) => Ok(vec![output]),
-        (Outputs::One(_), named) => {
+        (config::To::One(output), [_]) => Ok(vec![output]),
+        (config::To::One(_), named) => {
             let names: Vec<_> = named.iter().flatten().copied().collect();
             Err(fail(format!(
                 "the module has the outputs {}; give each a topic in [stage.to]",
                 names.join(", ")
             )))
         }
-        (Outputs::Named(named), [None]) => match named.as_slice() {
-            [(_, only)] => Ok(vec![only]),
+        (config::To::Named(named), [None]) => match named.values().collect::<Vec<_>>().as_slice() {
+            [only] => Ok(vec![only]),
             _ => Err(fail("the module has one output without a name; write `to = \"TOPIC\"`".to_owned())),
         },
-        (Outputs::Named(named), module) => {
+        (config::To::Named(named), module) => {
             let wanted: Vec<_> = module.iter().flatten().copied().collect();
-            for (name, _) in named {
+            for name in named.keys() {
                 if !wanted.iter().any(|w| names::matches(name, w)) {
                     return Err(fail(format!(
                         "[stage.to] names `{name}`, and the module has the outputs {}",
@@ -423,4 +410,9 @@ fn outputs_in_order<'c>(
             wanted.iter().map(find).collect()
         }
     }
+}
+
+fn limits(config: config::Limits) -> Limits {
+    let config::Limits { memory_bytes, time_ms, answer_bytes } = config;
+    Limits { memory_bytes, time_ms, answer_bytes }
 }

@@ -7,6 +7,6 @@ mod build;
 mod run;
 mod schemas;
 
-pub use build::{BuildError, Built, BuiltFeed, build};
-pub use run::{Outcome, Until, run};
+pub use build::{BuildError, Built, BuiltFeed, build, prepare};
+pub use run::{Outcome, Until, Watched, run};
 pub use schemas::{SchemaStore, TopicSchema};

@@ -6,8 +6,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::build::Built;
-use crate::feed::{FeedTask, run_feed};
+use crate::config;
+use crate::feed::{FeedTask, Open, Source, open_file, open_generator, run_feed};
+use crate::format::reader::Format;
 use crate::log::{Log, LogError, Member};
+use bespoke_boundary::Schema;
 use crate::metrics::Counters;
 use crate::module::THREAD_STACK_BYTES;
 use crate::sink::SinkTask;
@@ -28,7 +31,12 @@ pub enum Until {
 pub struct Outcome {
     /// Feeds, stages and sinks that ended before they were told to, with the reason.
     pub failed: Vec<(String, String)>,
+    /// What everything counted.
+    pub counted: Watched,
 }
+
+/// Feeds, stages and sinks with what they count.
+pub type Watched = Vec<(String, Arc<Counters>)>;
 
 /// What a thread of a run does.
 struct Worker {
@@ -46,7 +54,7 @@ struct Reader {
 /// How often a drain looks how far everyone is.
 const DRAIN_CHECK: Duration = Duration::from_millis(20);
 
-/// Runs until `stop` is set, or until everything is drained. `watch` gets the counters of everything that runs.
+/// Runs until `stop` is set, or until everything is drained. `tick` is called now and then, to show what was counted.
 ///
 /// # Errors
 /// If the log refuses a worker from the start.
@@ -55,9 +63,11 @@ pub fn run(
     log: &Arc<dyn Log>,
     commit_interval: Duration,
     until: Until,
-    stop: &Arc<AtomicBool>,
-    mut watch: impl FnMut(&str, &Arc<Counters>),
+    stop: &crate::shutdown::Shutdown,
+    mut tick: impl FnMut(&Watched),
 ) -> Result<Outcome, LogError> {
+    let mut watched = Watched::new();
+    let mut watch = |role: &str, counters: &Arc<Counters>| watched.push((role.to_owned(), counters.clone()));
     let mut feeds = Vec::new();
     let mut workers = Vec::new();
     let mut readers = Vec::new();
@@ -69,9 +79,18 @@ pub fn run(
         let session = log.join(Member { group, topic: None, worker: 0, workers: 1 })?;
         let counters = Arc::new(Counters::default());
         watch(&role, &counters);
-        let task = FeedTask { feed, dead_letters: built.dead_letters.clone(), commit_interval, counters };
+        let task = FeedTask {
+            name: feed.config.name.clone(),
+            topic: feed.config.topic.clone(),
+            schema_id: feed.topic.id,
+            key: feed.key,
+            open: opener(feed.config.source, feed.topic.schema),
+            dead_letters: built.dead_letters.clone(),
+            commit_interval,
+            counters,
+        };
         let stop = stop.clone();
-        feeds.push(spawn(role, move || run_feed(session, task, &stop)));
+        feeds.push(spawn(role, move || run_feed(session, task, stop.flag())));
     }
     for (stage, config, from) in built.stages {
         let role = format!("stage {}", stage.name);
@@ -99,24 +118,46 @@ pub fn run(
         readers.push(Reader { group: group.clone(), topic: sink.from.clone(), role: role.clone() });
         start(log, &mut workers, &role, &group, (&sink.from, config.workers), pace, (&halt, &counters), task)?;
     }
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome { counted: watched, ..Outcome::default() };
     let feeds_done = |feeds: &[Worker]| feeds.iter().all(|f| f.thread.is_finished());
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.is_requested() {
         if until == Until::Drained && feeds_done(&feeds) && drained(&**log, &readers, &workers)? {
             break;
         }
         if !workers.is_empty() && workers.iter().all(|w| w.thread.is_finished()) {
             // Nothing that could handle a record is left.
-            stop.store(true, Ordering::Relaxed);
+            stop.request();
         }
+        tick(&outcome.counted);
         std::thread::sleep(DRAIN_CHECK);
     }
     // A stop leaves the feeds where they are; a drain has seen them end.
-    stop.store(true, Ordering::Relaxed);
+    stop.request();
     join(feeds, &mut outcome);
     halt.store(true, Ordering::Relaxed);
     join(workers, &mut outcome);
     Ok(outcome)
+}
+
+/// How a feed opens its source, as the configuration has it.
+fn opener(source: config::Source, schema: Arc<Schema>) -> Open {
+    match source {
+        config::Source::Generate { options, rate } => {
+            Box::new(move |position| open_generator(&options, rate, position).map(|s| Box::new(s) as Box<dyn Source>))
+        }
+        config::Source::File { input, format, follow } => {
+            let path = match input {
+                config::Input::Stdin => None,
+                config::Input::File(path) => Some(path),
+            };
+            let format = match format {
+                config::Format::Jsonl => Format::JsonLines,
+                config::Format::Csv => Format::Csv,
+                config::Format::Avro => Format::Avro,
+            };
+            Box::new(move |position| open_file(path.as_deref(), format, &schema, follow, position))
+        }
+    }
 }
 
 /// Records of a sink's batch. Larger than a stage's, because nothing is called with it.

@@ -162,7 +162,8 @@ impl Task for SinkTask {
     fn revoked(&mut self, _: u32) {}
 
     fn records(&mut self, session: &mut dyn Session, partition: u32, batch: &Batch) -> Result<Flow, Stop> {
-        let mut letters = DeadLetters::new(&self.sink.name, None);
+        let sink = self.sink.clone();
+        let mut letters = DeadLetters::new(&sink.name, None);
         let mut diverted = 0;
         for index in 0..batch.len() {
             let done = match batch.entries()[index].value {
@@ -170,7 +171,9 @@ impl Task for SinkTask {
                 None => self.delete(batch, index),
             };
             if let Err((kind, why)) = done {
-                letters.push(batch.get(index), &self.sink.from, partition, kind, &why);
+                letters
+                    .push(batch.get(index), &sink.from, partition, kind, &why)
+                    .map_err(|e| Stop::Policy(e.to_string()))?;
                 diverted += 1;
             }
         }

@@ -266,7 +266,7 @@ impl StageTask {
         self.letters_in_a_row += bad.len() as u64;
         let mut letters = DeadLetters::new(&stage.name, Some(stage.module.digest()));
         for (index, kind, why) in &bad {
-            letters.push(batch.get(*index), &stage.from, partition, *kind, why);
+            letters.push(batch.get(*index), &stage.from, partition, *kind, why).map_err(too_many)?;
         }
         session.append(&stage.dead_letters, &letters.finish())?;
         if self.letters_in_a_row > stage.max_dead_letters_in_a_row {
@@ -413,6 +413,10 @@ fn kind_of(fault: &Fault) -> Kind {
         FaultKind::Answer => Kind::Answer,
         FaultKind::Refused => Kind::Rejected,
     }
+}
+
+fn too_many(error: bespoke_record::Full) -> Stop {
+    Stop::Log(LogError::Store { path: "the step".to_owned(), source: Box::new(error) })
 }
 
 fn full(error: EmitError) -> Stop {

@@ -1,0 +1,65 @@
+//! `host check`: everything that can be known of a pipeline without running it.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{PIPELINE, assemble, load, log_of};
+use crate::log::Log;
+use crate::log::embedded::EmbeddedLog;
+
+/// What was typed.
+#[derive(clap::Args, Debug, Clone)]
+pub struct CheckArgs {
+    /// The pipeline file; by default pipeline.toml in this folder
+    pub pipeline: Option<PathBuf>,
+    /// Override a key of the pipeline file
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Checks the file, the schemas, the modules with their types and settings, the keys and the tables.
+///
+/// # Errors
+/// The first thing that is wrong, or all of the file.
+pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
+    let path = args.pipeline.clone().unwrap_or_else(|| PathBuf::from(PIPELINE));
+    let config = load(&path, &args.set)?;
+    let built = assemble(&config)?;
+    let (log_path, _) = log_of(&config)?;
+    if log_path.exists() {
+        // What is there already must fit: partitions of topics, columns of tables.
+        let log = EmbeddedLog::open_read_only(&log_path)?;
+        for topic in &built.topics {
+            if let Some(found) = log.topic(&topic.name)?
+                && found.partitions.len() != topic.partitions as usize
+            {
+                let (topic, wanted) = (topic.name.clone(), topic.partitions);
+                return Err(crate::log::LogError::Partitions { topic, existing: found.partitions.len() as u32, wanted }.into());
+            }
+        }
+    }
+    writeln!(out, "pipeline `{}` is sound", built.name)?;
+    for feed in &built.feeds {
+        writeln!(out, "  feed {} -> {} (schema {})", feed.config.name, feed.config.topic, feed.topic.id)?;
+    }
+    for (stage, _, from) in &built.stages {
+        let to: Vec<_> = stage.outputs.iter().map(|o| o.topic.as_str()).collect();
+        let function = stage.module.signature().function.name();
+        writeln!(
+            out,
+            "  stage {}: {} (schema {}) -> {} of {} -> {}",
+            stage.name,
+            stage.from,
+            from.id,
+            function,
+            stage.module.name(),
+            to.join(", ")
+        )?;
+    }
+    for (sink, _, _) in &built.sinks {
+        writeln!(out, "  sink {}: {} -> table {}", sink.name, sink.from, sink.table.name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! `host feed`: a file or the generator into a topic, or the generator's lines to standard output.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail};
+
+use super::{PIPELINE, assemble, load, open_log};
+use crate::config::{self, Format, Input};
+use crate::feed::generate::{Generator, GeneratorOptions};
+use crate::log::Log;
+use crate::pipeline::{Until, prepare, run as run_pipeline};
+use crate::shutdown::Shutdown;
+
+/// What was typed.
+#[derive(clap::Args, Debug, Clone)]
+pub struct FeedArgs {
+    /// `generate`, a file (.jsonl, .csv, .avro), or `-` for standard input
+    pub source: String,
+    /// The topic to write; `-` writes the generator's records to standard output as JSON lines
+    #[arg(long, value_name = "TOPIC")]
+    pub to: String,
+    /// The pipeline whose log and schemas are used; by default pipeline.toml in this folder
+    #[arg(long, value_name = "FILE")]
+    pub pipeline: Option<PathBuf>,
+    /// A field that makes the key; again for more
+    #[arg(long, value_name = "FIELD")]
+    pub key: Vec<String>,
+    /// The form of the file: jsonl, csv or avro; by default by its ending
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<String>,
+    /// Wait for the file to grow
+    #[arg(long)]
+    pub follow: bool,
+    /// How many records are generated; by default no end
+    #[arg(long)]
+    pub count: Option<u64>,
+    /// Another seed gives other records
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Records per second; 0 for as fast as it goes
+    #[arg(long, default_value_t = 0)]
+    pub rate: u32,
+    /// How many products there are
+    #[arg(long, default_value_t = GeneratorOptions::default().products)]
+    pub products: u32,
+    /// How many categories they are in
+    #[arg(long, default_value_t = GeneratorOptions::default().categories)]
+    pub categories: u32,
+    /// The share of records that cannot be right, from 0 to 1
+    #[arg(long, default_value_t = GeneratorOptions::default().invalid)]
+    pub invalid: f64,
+    /// The share of records with an unusual price, from 0 to 1
+    #[arg(long, default_value_t = GeneratorOptions::default().outliers)]
+    pub outliers: f64,
+    /// Override a key of the pipeline file
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Feeds until the source ends or a stop is asked for. False if it ended early.
+///
+/// # Errors
+/// If it cannot start.
+pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result<bool> {
+    if args.to == "-" {
+        if args.source != "generate" {
+            bail!("only `host feed generate` can write to standard output");
+        }
+        lines(args, out, shutdown)?;
+        return Ok(true);
+    }
+    let path = args.pipeline.clone().unwrap_or_else(|| PathBuf::from(PIPELINE));
+    let mut config = load(&path, &args.set)?;
+    config.stages.clear();
+    config.sinks.clear();
+    config.feeds = vec![configured(args)?];
+    let log = open_log(&config)?;
+    let built = assemble(&config)?;
+    prepare(&built, &config, &log)?;
+    let log: Arc<dyn Log> = Arc::new(log);
+    let outcome = run_pipeline(built, &log, config.log.commit_interval, Until::Drained, shutdown, |_| {})?;
+    for (role, counters) in &outcome.counted {
+        let (records, letters) = (counters.records_out.get(), counters.dead_letters.get());
+        tracing::info!(role, records, dead_letters = letters, topic = args.to, "fed");
+    }
+    for (role, why) in &outcome.failed {
+        tracing::error!(role, why, "ended early");
+    }
+    Ok(outcome.failed.is_empty())
+}
+
+fn options(args: &FeedArgs) -> GeneratorOptions {
+    GeneratorOptions {
+        count: args.count,
+        seed: args.seed,
+        products: args.products,
+        categories: args.categories,
+        invalid: args.invalid,
+        outliers: args.outliers,
+        ..GeneratorOptions::default()
+    }
+}
+
+fn configured(args: &FeedArgs) -> Result<config::Feed> {
+    let source = if args.source == "generate" {
+        config::Source::Generate { options: options(args), rate: (args.rate > 0).then_some(args.rate) }
+    } else {
+        let stdin = args.source == "-";
+        let ending = Path::new(&args.source).extension().map(|e| e.to_string_lossy().into_owned());
+        let word = args.format.clone().or(ending).or(stdin.then(|| "jsonl".to_owned())).unwrap_or_default();
+        let format = match word.as_str() {
+            "jsonl" => Format::Jsonl,
+            "csv" => Format::Csv,
+            "avro" => Format::Avro,
+            _ => return Err(anyhow!("`{}` ends in none of .jsonl, .csv, .avro; add --format", args.source)),
+        };
+        let input = if stdin { Input::Stdin } else { Input::File(PathBuf::from(&args.source)) };
+        config::Source::File { input, format, follow: args.follow }
+    };
+    // A file is read once, so its feed has a name that stays; what is generated or typed is new every time.
+    let name = match &source {
+        config::Source::File { input: Input::File(path), .. } => path.display().to_string(),
+        _ => format!("{}-{}", args.source, jiff::Timestamp::now().as_microsecond()),
+    };
+    Ok(config::Feed { name, topic: args.to.clone(), key: args.key.clone(), source })
+}
+
+/// The generator's records as JSON lines.
+fn lines(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result<()> {
+    let mut generator = Generator::new(&options(args))?;
+    let (started, mut made) = (Instant::now(), 0u64);
+    let mut text = Vec::new();
+    while !shutdown.is_requested() {
+        if args.rate > 0 && made as f64 >= started.elapsed().as_secs_f64() * f64::from(args.rate) {
+            out.flush()?;
+            shutdown.wait(Duration::from_millis(5));
+            continue;
+        }
+        text.clear();
+        if !generator.next_json(&mut text) {
+            break;
+        }
+        out.write_all(&text)?;
+        made += 1;
+    }
+    out.flush()?;
+    Ok(())
+}

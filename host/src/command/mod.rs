@@ -1,0 +1,93 @@
+//! The commands that run things: what was typed becomes a pipeline, and the pipeline runs or is looked at.
+
+pub mod check;
+pub mod feed;
+pub mod inspect;
+mod pipe;
+pub mod run;
+pub mod wit;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::config::{LogKind, Pipeline, RegistryKind};
+use crate::log::embedded::{Durability, EmbeddedLog, Options};
+use crate::module::Sandbox;
+use crate::pipeline::{Built, SchemaStore, build};
+use crate::schema::{Compatibility, FileRegistry, Registry, SchemaDir};
+
+/// The file that is meant where none is named.
+pub const PIPELINE: &str = "pipeline.toml";
+
+/// The engine, with its cache where the user's caches are.
+fn sandbox() -> Result<Sandbox> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
+    let cache = base.map(|base| base.join("bespoke").join("modules")).filter(|dir| std::fs::create_dir_all(dir).is_ok());
+    if cache.is_none() {
+        tracing::info!("there is no folder for caches, so modules are compiled at every start");
+    }
+    Sandbox::new(cache).map_err(|e| anyhow!("the WebAssembly engine does not start: {e:#}"))
+}
+
+/// The schemas of a pipeline and the registry that gives them ids.
+fn schemas(config: &Pipeline) -> Result<(SchemaDir, Arc<SchemaStore>)> {
+    let dir = if config.schemas.dir.is_file() {
+        SchemaDir::single(&config.schemas.dir)?
+    } else {
+        SchemaDir::read(&config.schemas.dir)?
+    };
+    let RegistryKind::File(ids) = &config.schemas.registry else {
+        config.require_built_in()?;
+        return Err(anyhow!("no registry"));
+    };
+    let registry: Arc<dyn Registry> = Arc::new(FileRegistry::open(ids)?);
+    let compatibility = match config.schemas.compatibility {
+        crate::config::Compatibility::None => Compatibility::None,
+        crate::config::Compatibility::Backward => Compatibility::Backward,
+        crate::config::Compatibility::Forward => Compatibility::Forward,
+        crate::config::Compatibility::Full => Compatibility::Full,
+    };
+    Ok((dir, Arc::new(SchemaStore::new(registry, compatibility))))
+}
+
+/// Everything that a configuration means, but for its log.
+fn assemble(config: &Pipeline) -> Result<Built> {
+    config.require_built_in()?;
+    let sandbox = sandbox()?;
+    let (dir, schemas) = schemas(config)?;
+    Ok(build(config, &sandbox, &dir, schemas)?)
+}
+
+/// The file of the log, and how it is kept.
+fn log_of(config: &Pipeline) -> Result<(PathBuf, Options)> {
+    match &config.log.kind {
+        LogKind::Embedded { path, sync } => {
+            let durability = match sync {
+                crate::config::Sync::Full => Durability::Full,
+                crate::config::Sync::Normal => Durability::Normal,
+            };
+            Ok((path.clone(), Options { durability, ..Options::default() }))
+        }
+        LogKind::Kafka { .. } => {
+            config.require_built_in()?;
+            Err(anyhow!("no log"))
+        }
+    }
+}
+
+fn open_log(config: &Pipeline) -> Result<EmbeddedLog> {
+    let (path, options) = log_of(config)?;
+    Ok(EmbeddedLog::open(&path, options)?)
+}
+
+fn load(path: &Path, overrides: &[String]) -> Result<Pipeline> {
+    if !path.exists() {
+        return Err(anyhow!("there is no `{}`", path.display()))
+            .context("name a pipeline file, run in its folder, or use `host run --module M.wasm --schema S.avsc`");
+    }
+    Ok(Pipeline::load(path, overrides)?)
+}

@@ -1,0 +1,264 @@
+//! A module as a pipe: JSON lines in on standard input, JSON lines out on standard output, no log.
+//!
+//! The same worker loop and the same stage run as in a pipeline; only the session is another. It keeps the records of the
+//! open step, because a step that is thrown away is done again, and writes what came out when the step commits. What
+//! cannot be handled is told on standard error, with its line.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use bespoke_boundary::{Output, Plan, Schema, output_schema};
+use bespoke_record::{Batch, BatchBuilder, Entry};
+use bytes::Bytes;
+
+use super::sandbox;
+use crate::dead_letter::DeadLetter;
+use crate::feed::{Next, Source, open_file};
+use crate::format::reader::Format;
+use crate::format::{JsonStyle, write_json};
+use crate::log::{Commit, Event, LogError, Session};
+use crate::metrics::Counters;
+use crate::module::{Limits, Module, THREAD_STACK_BYTES};
+use crate::schema::framing;
+use crate::shutdown::Shutdown;
+use crate::stage::{Destination, OnError, Schemas, Stage, StageTask, Writers};
+use crate::worker::{Pace, Stop};
+
+/// Where a module reads and writes when there are no topics.
+const INPUT: &str = "standard input";
+const DEAD_LETTERS: &str = "dead letters";
+const BATCH_RECORDS: usize = 1024;
+const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The one schema of the input, under the id 1.
+struct OneSchema(Arc<Schema>);
+
+impl Schemas for OneSchema {
+    fn by_id(&self, id: u32) -> Result<Arc<Schema>, String> {
+        if id == 1 { Ok(self.0.clone()) } else { Err(format!("no schema has the id {id}")) }
+    }
+}
+
+/// Runs a module over standard input until it ends. False if a record could not be handled.
+///
+/// # Errors
+/// If the module cannot be used, or breaks for good.
+pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown: &Shutdown) -> Result<bool> {
+    let json = std::fs::read_to_string(schema).with_context(|| format!("`{}` cannot be read", schema.display()))?;
+    let schema = Arc::new(Schema::parse(&json).with_context(|| format!("`{}`", schema.display()))?);
+    let module = Arc::new(Module::load(&sandbox()?, module, Limits::default())?);
+    let signature = module.signature();
+    let (mut outputs, mut written) = (Vec::new(), HashMap::new());
+    for (i, name) in signature.answer.outputs().iter().enumerate() {
+        let topic = name.unwrap_or("output").to_owned();
+        let json = output_schema(signature, i, &schema, &topic).with_context(|| format!("module `{}`", module.name()))?;
+        let made = Schema::parse(&json)?;
+        written.insert(topic.clone(), (made, name.is_some()));
+        outputs.push(Destination { topic, key: None });
+    }
+    let typed: Vec<_> = outputs
+        .iter()
+        .filter_map(|o| written.get(&o.topic))
+        .map(|(schema, _)| Output { schema, prefix: framing::prefix(1).to_vec() })
+        .collect();
+    let plan =
+        Plan::compile(signature.clone(), &schema, &typed).with_context(|| format!("module `{}`", module.name()))?;
+    let stage = Stage {
+        name: module.name().to_owned(),
+        from: INPUT.to_owned(),
+        settings: settings.to_vec(),
+        plan: Arc::new(plan),
+        outputs,
+        dead_letters: DEAD_LETTERS.to_owned(),
+        on_error: OnError::DeadLetter,
+        max_dead_letters_in_a_row: 100,
+        provenance: false,
+        module,
+    };
+    let counters = Arc::new(Counters::default());
+    let task_counters = counters.clone();
+    let shutdown = shutdown.clone();
+    let run = move || {
+        let writers = Writers::new(Arc::new(OneSchema(schema.clone())), schema.clone());
+        let mut task = StageTask::new(Arc::new(stage), writers, task_counters.clone());
+        let source = open_file(None, Format::JsonLines, &schema, false, None)
+            .map_err(|e| Stop::Policy(format!("{INPUT}: {e}")))?;
+        let mut session = PipeSession::new(source, written, shutdown.clone());
+        let pace = Pace { batch_records: BATCH_RECORDS, commit_interval: COMMIT_INTERVAL };
+        crate::worker::run(&mut session, &mut task, pace, shutdown.flag(), &task_counters)?;
+        Ok::<u64, Stop>(session.rejected)
+    };
+    // Modules may use more stack than the main thread is sure to have.
+    let thread = std::thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn(run)?;
+    let rejected = thread.join().map_err(|_| anyhow!("the worker panicked; this is a bug of the host"))??;
+    let letters = counters.dead_letters.get() + rejected;
+    tracing::info!(
+        records_in = counters.records_in.get(),
+        records_out = counters.records_out.get(),
+        dropped = counters.dropped.get(),
+        dead_letters = letters,
+        "through"
+    );
+    Ok(letters == 0)
+}
+
+/// Standard input and output as a log of one step.
+struct PipeSession {
+    source: Box<dyn Source>,
+    outputs: HashMap<String, (Schema, bool)>,
+    shutdown: Shutdown,
+    announced: bool,
+    /// Batches of the open step, in case it is done again, and those that are to be handed out again.
+    open: Vec<Batch>,
+    again: VecDeque<Batch>,
+    state: Option<Bytes>,
+    next_offset: i64,
+    out: Vec<u8>,
+    complaints: Vec<String>,
+    rejected: u64,
+    ended: bool,
+}
+
+impl PipeSession {
+    fn new(source: Box<dyn Source>, outputs: HashMap<String, (Schema, bool)>, shutdown: Shutdown) -> Self {
+        Self {
+            source,
+            outputs,
+            shutdown,
+            announced: false,
+            open: Vec::new(),
+            again: VecDeque::new(),
+            state: None,
+            next_offset: 0,
+            out: Vec::new(),
+            complaints: Vec::new(),
+            rejected: 0,
+            ended: false,
+        }
+    }
+
+    /// Lines until there are enough, or none for now.
+    fn read(&mut self, max_records: usize, until: Instant) -> Result<Batch, LogError> {
+        let mut builder = BatchBuilder::new();
+        let mut value = Vec::new();
+        let failed = |e: Box<dyn std::error::Error + Send + Sync>| LogError::Store { path: INPUT.to_owned(), source: e };
+        while builder.len() < max_records {
+            value.clear();
+            value.extend_from_slice(&framing::prefix(1));
+            match self.source.next(&mut value).map_err(|e| failed(Box::new(e)))? {
+                Next::Datum => builder.push(None, Some(&value), [], 0).map_err(|e| failed(Box::new(e)))?,
+                Next::Rejected { reason, place, .. } => {
+                    self.rejected += 1;
+                    tracing::warn!("{place}: {reason}");
+                }
+                Next::Wait if builder.is_empty() && Instant::now() < until && !self.shutdown.is_requested() => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Next::Wait => break,
+                Next::End => {
+                    self.ended = true;
+                    break;
+                }
+            }
+        }
+        Ok(self.numbered(&builder.finish()))
+    }
+
+    /// The same records with offsets, which the search for a bad one needs.
+    fn numbered(&mut self, batch: &Batch) -> Batch {
+        let first = self.next_offset;
+        self.next_offset += batch.len() as i64;
+        let number = |(i, entry): (usize, &Entry)| Entry { offset: first + i as i64, ..*entry };
+        let entries = batch.entries().iter().enumerate().map(number).collect();
+        Batch::from_parts(batch.arena().clone(), entries, Vec::new()).unwrap_or_default()
+    }
+
+    fn print(&mut self, topic: &str, value: &[u8]) {
+        let Some((schema, named)) = self.outputs.get(topic) else { return };
+        let before = self.out.len();
+        if *named {
+            // Several outputs share one stream: each line tells of which it is.
+            self.out.extend_from_slice(format!("{{\"{topic}\":").as_bytes());
+        }
+        if let Err(error) = write_json(schema, &value[framing::PREFIX_BYTES..], JsonStyle::Plain, &mut self.out) {
+            self.out.truncate(before);
+            self.complaints.push(format!("a record of {topic} cannot be shown: {error}"));
+            return;
+        }
+        self.out.extend_from_slice(if *named { b"}\n" } else { b"\n" });
+    }
+}
+
+impl Session for PipeSession {
+    fn poll(&mut self, max_records: usize, timeout: Duration) -> Result<Event, LogError> {
+        if !self.announced {
+            self.announced = true;
+            let position = self.open.first().and_then(|b| b.entries().first()).map_or(self.next_offset, |e| e.offset);
+            return Ok(Event::Assigned { partition: 0, position, state: self.state.clone() });
+        }
+        let batch = match self.again.pop_front() {
+            Some(batch) => batch,
+            None => self.read(max_records, Instant::now() + timeout)?,
+        };
+        if batch.is_empty() {
+            if self.ended {
+                // The worker commits what is open, and ends.
+                self.shutdown.request();
+            }
+            return Ok(Event::Idle);
+        }
+        self.open.push(batch.clone());
+        Ok(Event::Records { partition: 0, batch })
+    }
+
+    fn append(&mut self, topic: &str, records: &Batch) -> Result<(), LogError> {
+        for record in records.iter() {
+            if let Some(letter) = DeadLetter::of(record) {
+                let offset = letter.origin.as_ref().map_or(0, |o| o.offset);
+                self.complaints.push(format!("record {}: {} ({})", offset + 1, letter.reason, letter.kind));
+            } else if let Some(value) = record.value() {
+                self.print(topic, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), LogError> {
+        for complaint in self.complaints.drain(..) {
+            tracing::warn!("{complaint}");
+        }
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout.write_all(&self.out).and_then(|()| stdout.flush());
+        self.out.clear();
+        match written {
+            Ok(()) => {}
+            // Nobody reads any more, so nothing more is worth doing.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => self.shutdown.request(),
+            Err(source) => return Err(LogError::Store { path: "standard output".to_owned(), source: Box::new(source) }),
+        }
+        self.open.clear();
+        if let [(_, state)] = commit.states {
+            self.state = Some(state.clone());
+        }
+        Ok(())
+    }
+
+    fn abort(&mut self) -> Result<(), LogError> {
+        self.out.clear();
+        self.complaints.clear();
+        // What was handed out and what was about to be, in order.
+        let mut again: VecDeque<Batch> = self.open.drain(..).collect();
+        again.append(&mut self.again);
+        self.again = again;
+        self.announced = false;
+        Ok(())
+    }
+
+    fn holds_tables(&self) -> bool {
+        false
+    }
+}

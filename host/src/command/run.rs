@@ -1,0 +1,175 @@
+//! `host run` in its three forms: a pipeline, one stage of it, or a module as a pipe.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, bail};
+
+use super::{PIPELINE, assemble, load, open_log, pipe};
+use crate::config::{self, Pipeline};
+use crate::log::Log;
+use crate::pipeline::{Until, Watched, prepare, run as run_pipeline};
+use crate::shutdown::Shutdown;
+
+/// What was typed.
+#[derive(clap::Args, Debug, Clone, Default)]
+pub struct RunArgs {
+    /// The pipeline file; by default pipeline.toml in this folder
+    pub pipeline: Option<PathBuf>,
+    /// Run the one stage with this module: of the pipeline, or of --from and --to, or as a pipe from standard input
+    #[arg(long, value_name = "FILE")]
+    pub module: Option<PathBuf>,
+    /// The topic to read, for a module without a pipeline
+    #[arg(long, value_name = "TOPIC", requires_all = ["module", "to", "schema"])]
+    pub from: Option<String>,
+    /// The topic to write, for a module without a pipeline
+    #[arg(long, value_name = "TOPIC", requires_all = ["module", "from"])]
+    pub to: Option<String>,
+    /// The Avro schema of the input, for a module without a pipeline
+    #[arg(long, value_name = "FILE", requires = "module")]
+    pub schema: Option<PathBuf>,
+    /// The file of the embedded log, for a module without a pipeline
+    #[arg(long, value_name = "FILE", default_value = "bespoke.db")]
+    pub log: PathBuf,
+    /// A field that makes the key of what is written; again for more
+    #[arg(long, value_name = "FIELD")]
+    pub key: Vec<String>,
+    /// A setting for the module
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub setting: Vec<String>,
+    /// Override a key of the pipeline file
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Stop when the feeds are through and every record has reached its end
+    #[arg(long)]
+    pub until_end: bool,
+}
+
+/// How often a line tells how far everything is.
+const TELL: Duration = Duration::from_secs(10);
+
+/// Runs what was asked for. False if a part of it failed.
+///
+/// # Errors
+/// If it cannot start.
+pub fn run(args: &RunArgs, shutdown: &Shutdown) -> Result<bool> {
+    match (&args.module, &args.from, &args.schema) {
+        (Some(module), None, Some(schema)) => pipe::run(module, schema, &settings(&args.setting)?, shutdown),
+        (Some(module), Some(_), Some(_)) => {
+            let config = lone_stage(args, module)?;
+            run_config(&config, None, args.until_end, shutdown)
+        }
+        (module, _, None) => {
+            let path = args.pipeline.clone().unwrap_or_else(|| PathBuf::from(PIPELINE));
+            if module.is_some() && !path.exists() {
+                bail!("there is no {PIPELINE} here, so the module needs a schema: add --schema S.avsc to run it as a pipe");
+            }
+            let mut config = load(&path, &args.set)?;
+            let only = module.as_deref().map(|m| lone_stage_of(&mut config, m)).transpose()?;
+            run_config(&config, only.as_deref(), args.until_end, shutdown)
+        }
+        (None, ..) => bail!("--schema goes with --module"),
+    }
+}
+
+fn settings(typed: &[String]) -> Result<Vec<(String, String)>> {
+    let split = |s: &String| {
+        let (name, value) = s.split_once('=').ok_or_else(|| anyhow!("`--setting {s}`: write it as NAME=VALUE"))?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    typed.iter().map(split).collect()
+}
+
+/// The name of the stage with this module; the file that was typed is the one that it runs.
+fn lone_stage_of(config: &mut Pipeline, module: &Path) -> Result<String> {
+    let same = |stage: &config::Stage| match (stage.module.canonicalize(), module.canonicalize()) {
+        (Ok(a), Ok(b)) if a == b => true,
+        _ => stage.module.file_name() == module.file_name(),
+    };
+    let known: Vec<_> = config.stages.iter().map(|s| s.module.display().to_string()).collect();
+    match config.stages.iter_mut().find(|stage| same(stage)) {
+        Some(stage) => {
+            stage.module = module.to_owned();
+            Ok(stage.name.clone())
+        }
+        None => bail!(
+            "no stage of pipeline `{}` runs `{}`; its modules are {}",
+            config.name,
+            module.display(),
+            known.join(", ")
+        ),
+    }
+}
+
+/// A pipeline of one stage, from what was typed.
+fn lone_stage(args: &RunArgs, module: &Path) -> Result<Pipeline> {
+    let (Some(from), Some(to), Some(schema)) = (&args.from, &args.to, &args.schema) else {
+        bail!("a module without a pipeline needs --from, --to and --schema");
+    };
+    let stem = schema.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = module.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let keys = toml::Value::Array(args.key.iter().map(|k| k.clone().into()).collect()).to_string();
+    let key = if args.key.is_empty() { String::new() } else { format!(", key = {keys}") };
+    let mut settings = toml::Table::new();
+    for (name, value) in self::settings(&args.setting)? {
+        settings.insert(name, value.into());
+    }
+    let text = format!(
+        "name = {}\n[log]\npath = {}\n[schemas]\ndir = {}\nids = {}\n[topics]\n{} = {{ schema = {} }}\n[[stage]]\nname = \"stage\"\n\
+         module = {}\nfrom = {}\nto = {{ topic = {}{key} }}\nsettings = {}\n",
+        quote(&name),
+        quote(&args.log.to_string_lossy()),
+        quote(&schema.to_string_lossy()),
+        quote(&args.log.with_extension("schemas.json").to_string_lossy()),
+        quote(from),
+        quote(&stem),
+        quote(&module.to_string_lossy()),
+        quote(from),
+        quote(to),
+        toml::Value::Table(settings),
+    );
+    Ok(Pipeline::parse(&text, "the command line", Path::new(""), &args.set, &|_| None)?)
+}
+
+fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: &Shutdown) -> Result<bool> {
+    let log = open_log(config)?;
+    let mut built = assemble(config)?;
+    prepare(&built, config, &log)?;
+    if let Some(only) = only {
+        // All of it was brought together, because its schemas come from the stages before it.
+        built.stages.retain(|(stage, ..)| stage.name == only);
+        built.feeds.clear();
+        built.sinks.clear();
+    }
+    let log: Arc<dyn Log> = Arc::new(log);
+    let until = if until_end { Until::Drained } else { Until::Stopped };
+    let (started, mut told) = (Instant::now(), Instant::now());
+    tracing::info!(pipeline = built.name, feeds = built.feeds.len(), stages = built.stages.len(), sinks = built.sinks.len(), "running");
+    let outcome = run_pipeline(built, &log, config.log.commit_interval, until, shutdown, |watched| {
+        if told.elapsed() >= TELL {
+            told = Instant::now();
+            tell(watched, started);
+        }
+    })?;
+    tell(&outcome.counted, started);
+    for (role, why) in &outcome.failed {
+        tracing::error!(role, why, "ended early");
+    }
+    Ok(outcome.failed.is_empty())
+}
+
+fn tell(watched: &Watched, started: Instant) {
+    for (role, counters) in watched {
+        tracing::info!(
+            role,
+            records_in = counters.records_in.get(),
+            records_out = counters.records_out.get(),
+            dropped = counters.dropped.get(),
+            dead_letters = counters.dead_letters.get(),
+            seconds = started.elapsed().as_secs_f64(),
+            "progress"
+        );
+    }
+}
