@@ -166,7 +166,7 @@ impl Batch {
         let end = used().map(|e| e.first_header + e.headers).max().unwrap_or(0);
         let headers = self.headers[first as usize..end as usize].to_vec();
         for entry in &mut entries {
-            entry.first_header = entry.first_header.saturating_sub(first);
+            entry.first_header = if entry.headers > 0 { entry.first_header - first } else { 0 };
         }
         Self { arena: self.arena.clone(), entries, headers }
     }
@@ -323,6 +323,8 @@ mod tests {
         let names = |i: usize| slice.get(i).headers().map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!((names(0), names(1), names(2)), (vec![], vec!["b", "x"], vec![]));
         assert_eq!(slice.header_spans().len(), 2);
+        assert_eq!(slice.slice(2..3).get(0).headers().len(), 0);
+        assert!(slice.slice(2..3).header_spans().is_empty());
     }
 
     #[test]
