@@ -11,6 +11,9 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
 use super::{Cell, Column, ColumnType, Rows, TableError, TableSpec};
 
+/// The names of the columns, and rows of cells as text; none is null.
+pub type Top = (Vec<String>, Vec<Vec<Option<String>>>);
+
 /// Makes the table if `create`, unless there is one; a table that is there must take the rows of the spec.
 ///
 /// # Errors
@@ -48,15 +51,11 @@ pub fn write(tx: &Transaction<'_>, rows: &Rows) -> Result<(), TableError> {
     run(tx, &upsert_sql(spec), spec.columns.len(), &rows.upserts, &rows.arena).map_err(|e| store(&spec.name, e))
 }
 
-/// The names of the columns and the first rows by primary key, each cell as text; none is null.
+/// The columns and the first rows by primary key.
 ///
 /// # Errors
 /// [`TableError::NoTable`], or if the store cannot be read.
-pub fn top(
-    conn: &Connection,
-    table: &str,
-    limit: usize,
-) -> Result<(Vec<String>, Vec<Vec<Option<String>>>), TableError> {
+pub fn top(conn: &Connection, table: &str, limit: usize) -> Result<Top, TableError> {
     if kind_of(conn, table).map_err(|e| store(table, e))?.is_none() {
         return Err(TableError::NoTable(table.to_owned()));
     }
@@ -188,17 +187,13 @@ fn live_columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<LiveColu
     columns.collect()
 }
 
-fn first_rows(
-    conn: &Connection,
-    table: &str,
-    limit: usize,
-) -> rusqlite::Result<(Vec<String>, Vec<Vec<Option<String>>>)> {
+fn first_rows(conn: &Connection, table: &str, limit: usize) -> rusqlite::Result<Top> {
     let mut keys: Vec<LiveColumn> = live_columns(conn, table)?.into_iter().filter(|c| c.key > 0).collect();
     keys.sort_by_key(|column| column.key);
     let order = list(keys.iter().map(|c| &c.name));
     let order = if order.is_empty() { order } else { format!(" ORDER BY {order}") };
     let mut statement = conn.prepare(&format!("SELECT * FROM {}{order} LIMIT ?1", quote(table)))?;
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = statement.query_map([limit], |row| (0..names.len()).map(|i| Ok(text(row.get_ref(i)?))).collect())?;
     let rows = rows.collect::<rusqlite::Result<_>>()?;

@@ -46,7 +46,7 @@ const MAX_RECORD_BYTES: usize = 512 * 1024 * 1024;
 pub struct Options {
     /// What a commit survives.
     pub durability: Durability,
-    /// Key, value and headers of a record may take this many bytes, at most 512 MiB.
+    /// Key, value and headers of a record, with their lengths, may take this many bytes, at most 512 MiB.
     pub max_record_bytes: usize,
     /// How many bytes of the newest batches stay in memory, for consumers that keep up.
     pub tail_bytes: usize,
@@ -61,9 +61,6 @@ pub enum Durability {
     /// A kill of the process at any moment. When the power fails or the kernel crashes, the last steps may be undone.
     Normal,
 }
-
-/// The names of the columns, and rows of cells as text; none is null.
-pub type Top = (Vec<String>, Vec<Vec<Option<String>>>);
 
 /// A log in one file. Clones are the same log; the file is closed when the last of them and of their sessions is gone.
 #[derive(Clone)]
@@ -148,7 +145,7 @@ impl EmbeddedLog {
     ///
     /// # Errors
     /// [`LogError::Table`] if there is no such table or it cannot be read.
-    pub fn top_rows(&self, table: &str, limit: usize) -> Result<Top, LogError> {
+    pub fn top_rows(&self, table: &str, limit: usize) -> Result<sqlite::Top, LogError> {
         Ok(sqlite::top(&self.shared.reader().conn, table, limit)?)
     }
 }
