@@ -141,7 +141,7 @@ impl<R: BufRead> ContainerReader<R> {
     ///
     /// # Errors
     /// If the file is damaged from here on.
-    pub fn next(&mut self) -> Result<Option<&[u8]>, ContainerError> {
+    pub fn next_datum(&mut self) -> Result<Option<&[u8]>, ContainerError> {
         while self.block.left == 0 {
             if !self.next_block()? {
                 return Ok(None);
@@ -199,7 +199,7 @@ impl<R: BufRead> ContainerReader<R> {
         self.input.at = start;
         self.block = Block { start, ..Block::default() };
         while self.block.handed_out < handed_out {
-            if self.block.start != start || self.next()?.is_none() {
+            if self.block.start != start || self.next_datum()?.is_none() {
                 return Err(damaged(
                     start,
                     "the block has fewer records than were read before; was the file replaced?",
@@ -365,7 +365,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ContainerError> {
         let mut reader = ContainerReader::new(bytes)?;
         let mut records = Vec::new();
-        while let Some(record) = reader.next()? {
+        while let Some(record) = reader.next_datum()? {
             records.push(record.to_vec());
         }
         Ok(records)

@@ -2,6 +2,7 @@
 
 mod dir;
 pub mod framing;
+mod inline;
 mod registry;
 
 pub use dir::{DirError, SchemaDir};

@@ -4,15 +4,18 @@
 //! one JSON file beside the schemas, meant to be kept in version control like a lock file: then the same records are the
 //! same bytes on every machine.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use apache_avro::Schema as Authority;
-use apache_avro::schema_compatibility::SchemaCompatibility;
+use bespoke_boundary::{Resolution, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// A registry of more bytes was not written by a host.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Gives ids to schemas. Shared by all threads.
 pub trait Registry: Send + Sync {
@@ -117,6 +120,23 @@ impl FileRegistry {
         Ok(Self { path: path.to_owned(), entries: Mutex::new(read(path)?) })
     }
 
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    /// Keeps other processes from giving the same id, until it is dropped. It is the folder that is locked: the file is
+    /// replaced by every writer, and a lock file would lie beside schemas that are under version control.
+    fn lock(&self) -> Result<File, RegistryError> {
+        let lock = || {
+            std::fs::create_dir_all(self.folder())?;
+            let folder = File::open(self.folder())?;
+            folder.lock()?;
+            Ok(folder)
+        };
+        lock().map_err(|source| RegistryError::File { path: self.path.clone(), source })
+    }
+
+    /// Replaces the file as a whole: who reads it finds the old one or the new one, also after a power cut.
     fn write(&self, entries: &[Entry]) -> Result<(), RegistryError> {
         let failed = |source| RegistryError::File { path: self.path.clone(), source };
         let mut text = String::from("[\n");
@@ -129,29 +149,35 @@ impl FileRegistry {
         let temporary = self.path.with_extension("json.new");
         let mut file = File::create(&temporary).map_err(failed)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-        std::fs::rename(&temporary, &self.path).map_err(failed)
+        std::fs::rename(&temporary, &self.path).map_err(failed)?;
+        File::open(self.folder()).and_then(|folder| folder.sync_all()).map_err(failed)
     }
 }
 
 fn read(path: &Path) -> Result<Vec<Entry>, RegistryError> {
     let damaged = |what: String| RegistryError::Damaged { path: path.to_owned(), what };
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let mut text = String::new();
+    match File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)) {
+        Ok(bytes) if bytes as u64 > MAX_FILE_BYTES => {
+            return Err(damaged(format!("it has more than {MAX_FILE_BYTES} bytes")));
+        }
+        Ok(_) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(RegistryError::File { path: path.to_owned(), source }),
-    };
+    }
     let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
-    for (i, entry) in entries.iter().enumerate() {
-        if entry.id == 0 || entry.id > i32::MAX as u32 {
-            return Err(damaged(format!(
-                "id {} of subject `{}` is not from 1 to {}",
-                entry.id,
-                entry.subject,
-                i32::MAX
-            )));
+    let (mut by_id, mut versions) = (HashMap::new(), HashSet::new());
+    for entry in &entries {
+        let Entry { id, subject, version, schema } = entry;
+        if *id == 0 || *id > i32::MAX as u32 {
+            return Err(damaged(format!("id {id} of subject `{subject}` is not from 1 to {}", i32::MAX)));
         }
-        if let Some(other) = entries[..i].iter().find(|e| e.id == entry.id && e.schema != entry.schema) {
-            return Err(damaged(format!("id {} is given to `{}` and to `{}`", entry.id, other.subject, entry.subject)));
+        if !versions.insert((subject, version)) {
+            return Err(damaged(format!("subject `{subject}` has version {version} twice")));
+        }
+        let first = by_id.entry(id).or_insert(entry);
+        if first.schema != *schema {
+            return Err(damaged(format!("id {id} is given to `{}` and to `{subject}`", first.subject)));
         }
     }
     Ok(entries)
@@ -161,28 +187,18 @@ impl Registry for FileRegistry {
     fn register(&self, subject: &str, schema: &str, compatibility: Compatibility) -> Result<u32, RegistryError> {
         let json: Value = serde_json::from_str(schema).map_err(|e| RegistryError::Schema(e.to_string()))?;
         let mut known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another process may have written since; a lock beside the file keeps two from giving the same id.
-        let lock_path = self.path.with_extension("json.lock");
         let known_already =
             |entries: &[Entry]| entries.iter().find(|e| e.subject == subject && e.schema == json).map(|e| e.id);
         if let Some(id) = known_already(&known) {
             return Ok(id);
         }
-        let failed = |source| RegistryError::File { path: self.path.clone(), source };
-        if let Some(folder) = self.path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let lock = File::create(&lock_path).map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        // Another process may have written since, or be about to.
+        let _lock = self.lock()?;
         *known = read(&self.path)?;
-        let result = match known_already(&known) {
+        match known_already(&known) {
             Some(id) => Ok(id),
             None => self.add(&mut known, subject, json, compatibility),
-        };
-        // Whoever waits for it opens it again, so that removing it harms no one.
-        drop(lock);
-        let _ = std::fs::remove_file(&lock_path);
-        result
+        }
     }
 
     fn by_id(&self, id: u32) -> Result<Option<String>, RegistryError> {
@@ -195,7 +211,8 @@ impl Registry for FileRegistry {
     }
 
     fn latest(&self, subject: &str) -> Result<Option<(u32, String)>, RegistryError> {
-        let known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = read(&self.path)?;
         let newest = known.iter().filter(|e| e.subject == subject).max_by_key(|e| e.version);
         Ok(newest.map(|e| (e.id, e.schema.to_string())))
     }
@@ -226,22 +243,23 @@ impl FileRegistry {
     }
 }
 
+/// Compatibility is what the resolution of records can do, so that what passes here cannot fail later.
 fn check(mode: Compatibility, last: &Entry, new: &Value) -> Result<(), RegistryError> {
-    let parse = |json: &Value| Authority::parse(json).map_err(|e| RegistryError::Schema(e.to_string()));
+    let parse = |json: &Value| Schema::parse(&json.to_string()).map_err(|e| RegistryError::Schema(e.to_string()));
     let (old, new) = (parse(&last.schema)?, parse(new)?);
-    let fails = |writer: &Authority, reader: &Authority, mode: &'static str| {
-        SchemaCompatibility::can_read(writer, reader).map(|_| ()).map_err(|why| RegistryError::Incompatible {
-            subject: last.subject.clone(),
-            version: last.version,
-            mode,
-            why: why.to_string(),
-        })
+    let reads_all = |writer: &Schema, reader: &Schema, mode: &'static str| {
+        let why = match Resolution::plan(writer, reader) {
+            Ok(resolution) => resolution.gaps().next().map(str::to_owned),
+            Err(error) => Some(error.to_string()),
+        };
+        let subject = last.subject.clone();
+        why.map_or(Ok(()), |why| Err(RegistryError::Incompatible { subject, version: last.version, mode, why }))
     };
     if matches!(mode, Compatibility::Backward | Compatibility::Full) {
-        fails(&old, &new, "backward")?;
+        reads_all(&old, &new, "backward")?;
     }
     if matches!(mode, Compatibility::Forward | Compatibility::Full) {
-        fails(&new, &old, "forward")?;
+        reads_all(&new, &old, "forward")?;
     }
     Ok(())
 }
@@ -295,6 +313,64 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             let error = FileRegistry::open(&path).err().unwrap().to_string();
             assert!(error.contains("registry.json") && error.contains("damaged"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_cannot_read_some_values_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = FileRegistry::open(&folder.path().join("registry.json")).unwrap();
+        let symbols = |symbols: &str| {
+            record(&format!(r#"{{"name":"e","type":{{"type":"enum","name":"E","symbols":[{symbols}]}}}}"#))
+        };
+        registry.register("s", &symbols(r#""a","b""#), Compatibility::Full).unwrap();
+        let error = registry.register("s", &symbols(r#""a""#), Compatibility::Backward).unwrap_err().to_string();
+        assert!(error.contains("`R.e`") && error.contains("`b`"), "{error}");
+        assert_eq!(registry.register("s", &symbols(r#""a""#), Compatibility::Forward).unwrap(), 2);
+    }
+
+    #[test]
+    fn docs_and_defaults_make_a_version_and_the_order_of_keys_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = FileRegistry::open(&folder.path().join("registry.json")).unwrap();
+        let register = |fields: &str| registry.register("s", &record(fields), Compatibility::Full).unwrap();
+        assert_eq!(register(r#"{"name":"a","type":"int"}"#), 1);
+        assert_eq!(register(r#"{"type":"int","name":"a"}"#), 1);
+        assert_eq!(register(r#"{"name":"a","type":"int","doc":"words"}"#), 2);
+        assert_eq!(register(r#"{"name":"a","type":"int","default":1}"#), 3);
+    }
+
+    #[test]
+    fn many_writers_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.json");
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    let registry = FileRegistry::open(path).unwrap();
+                    for i in 0..5 {
+                        let fields = format!(r#"{{"name":"a","type":"int","doc":"{writer} {i}"}}"#);
+                        registry.register("s", &record(&fields), Compatibility::Full).unwrap();
+                    }
+                });
+            }
+        });
+        let registry = FileRegistry::open(&path).unwrap();
+        assert_eq!(registry.latest("s").unwrap().map(|(id, _)| id), Some(20));
+    }
+
+    #[test]
+    fn entries_that_contradict_each_other_are_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registry.json");
+        let entry = |id, version, ty| format!(r#"{{"id":{id},"subject":"x","version":{version},"schema":"{ty}"}}"#);
+        for (a, b, says) in
+            [(entry(1, 1, "int"), entry(1, 2, "long"), "given to"), (entry(1, 1, "int"), entry(2, 1, "long"), "twice")]
+        {
+            std::fs::write(&path, format!("[{a},{b}]")).unwrap();
+            let error = FileRegistry::open(&path).err().unwrap().to_string();
+            assert!(error.contains(says), "{error}");
         }
     }
 }
