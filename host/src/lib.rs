@@ -1,11 +1,15 @@
 //! The host: a stream processor that runs sandboxed WebAssembly modules on Avro topics.
 
+pub mod cli;
 pub mod config;
 pub mod dead_letter;
 pub mod feed;
+pub mod format;
 pub mod log;
 pub mod metrics;
 pub mod module;
+pub mod progress;
+pub mod schema;
 pub mod shutdown;
 pub mod table;
 pub mod wit;

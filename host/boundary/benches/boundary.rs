@@ -193,10 +193,8 @@ fn apache_avro(c: &mut Criterion) {
 
 fn derived(c: &mut Criterion) {
     let Some(mut guest) = guest("echo8") else { return };
-    let func = guest
-        .instance
-        .get_typed_func::<(&[Product],), (Vec<Product>,)>(&mut guest.store, "process")
-        .expect("process");
+    let func =
+        guest.instance.get_typed_func::<(&[Product],), (Vec<Product>,)>(&mut guest.store, "process").expect("process");
     let products = products();
     c.bench_function("wasmtime's derived structs: 8 fields, no codec", |b| {
         b.iter(|| func.call(&mut guest.store, (&products,)).expect("an answer").0.len());

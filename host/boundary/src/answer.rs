@@ -49,9 +49,16 @@ pub(crate) struct OutputPlan {
 #[derive(Debug)]
 enum Piece {
     /// From the list `column`, at `offset` within its item.
-    Guest { column: u32, offset: u32, write: Write },
+    Guest {
+        column: u32,
+        offset: u32,
+        write: Write,
+    },
     /// The bytes of the input record between two of its marks.
-    Copy { from: usize, to: usize },
+    Copy {
+        from: usize,
+        to: usize,
+    },
     Default(Vec<u8>),
 }
 
@@ -105,17 +112,16 @@ impl AnswerPlan {
             let pieces = match answer.members(i) {
                 Some(members) => {
                     let columns = matches!(answer, Answer::Columns(_));
-                    compile_pieces(schema, members, columns, input, &mut boundaries)
-                        .map_err(|e| match answer.outputs()[i] {
+                    compile_pieces(schema, members, columns, input, &mut boundaries).map_err(|e| {
+                        match answer.outputs()[i] {
                             Some(name) => e.within(name),
                             None => e,
-                        })?
+                        }
+                    })?
                 }
                 None if same_encoding(reader, reader.root(), schema, schema.root()) => Vec::new(),
                 None => {
-                    return Err(Misfit::new(
-                        "records pass unchanged, so the output schema must be the input schema",
-                    ));
+                    return Err(Misfit::new("records pass unchanged, so the output schema must be the input schema"));
                 }
             };
             plans.push(OutputPlan { prefix: prefix.clone(), pieces });
@@ -134,6 +140,7 @@ impl AnswerPlan {
     }
 
     /// Reads the whole answer, which stands at `at`.
+    #[expect(clippy::too_many_arguments, reason = "one call, and each argument is its own thing")]
     pub fn lift(
         &self,
         signature: &Signature,

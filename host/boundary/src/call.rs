@@ -17,9 +17,7 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wasmtime::component::__internal::{
-    CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
-};
+use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext};
 use wasmtime::component::{ComponentNamedList, ComponentType, Func, Lift, Lower, TypedFunc};
 use wasmtime::{AsContext, AsContextMut, Result, ValRaw, bail, format_err};
 
@@ -117,12 +115,7 @@ unsafe impl<const N: usize> Lower for Args<N> {
         Ok(())
     }
 
-    fn linear_lower_to_memory<T>(
-        &self,
-        cx: &mut LowerContext<'_, T>,
-        _ty: InterfaceType,
-        offset: usize,
-    ) -> Result<()> {
+    fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, _ty: InterfaceType, offset: usize) -> Result<()> {
         let pairs = lower::<T, N>(cx)?;
         for (i, (pointer, len)) in pairs.into_iter().enumerate() {
             *cx.get::<4>(offset + i * 8) = pointer.to_le_bytes();

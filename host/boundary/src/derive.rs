@@ -118,7 +118,9 @@ fn derive(shape: &Shape, name: &str) -> Result<Value, Misfit> {
                 if names::matches(known_as, case) {
                     return Ok(ty);
                 }
-                Err(Misfit::new(format!("the case `{case}` carries `{payload}`: call it `{known_as}`, or give an output schema")))
+                Err(Misfit::new(format!(
+                    "the case `{case}` carries `{payload}`: call it `{known_as}`, or give an output schema"
+                )))
             };
             Value::Array(cases.iter().map(branch).collect::<Result<_, _>>()?)
         }
@@ -141,4 +143,3 @@ fn avro_safe(part: &str) -> String {
     let safe: String = part.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     if safe.starts_with(|c: char| c.is_ascii_digit()) { format!("_{safe}") } else { safe }
 }
-

@@ -4,8 +4,10 @@
 //! memory: what is wrong with a record shows here, before the module is involved. Then the call only allocates in the
 //! guest, copies blocks and sets pointers ([`Heap::lower_into`]).
 //!
-//!     blocks       | rows of the batch | items of a list | items of a list | ...   contents, pointers still empty
-//!     relocations  { which pointer of which block, what it points to: input bytes, text, another block }
+//! ```text
+//! blocks       | rows of the batch | items of a list | items of a list | ...   contents, pointers still empty
+//! relocations  { which pointer of which block, what it points to: input bytes, text, another block }
+//! ```
 
 use bespoke_record::Span;
 

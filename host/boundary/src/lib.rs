@@ -1,7 +1,9 @@
 //! Typed batches between Avro bytes and the memory of a WebAssembly component.
 //!
-//!     Avro bytes ──Staged::push──> Heap ──Args::lower──> guest memory ──process──> guest memory ──Answered::lift──> Avro
-//!                  (stage, read)   (heap)   (call)                                              (answer, write)
+//! ```text
+//! Avro bytes ──Staged::push──> Heap ──Args::lower──> guest memory ──process──> guest memory ──Answered::lift──> Avro
+//!              (stage, read)   (heap)   (call)                                              (answer, write)
+//! ```
 //!
 //! [`Signature`] is what a module's function takes and answers, [`Schema`] what the records are; a [`Plan`] is both
 //! matched, once, by field names. An [`Exchange`] takes a batch through a call with it. No value of any record is ever a

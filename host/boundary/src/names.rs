@@ -93,7 +93,7 @@ pub fn matches(avro: &str, wit: &str) -> bool {
     letters(avro).eq(letters(wit))
 }
 
-/// The index of the candidate that a WIT name means: one whose [`wit_name`] it is, else one that it [`matches`].
+/// The index of the candidate that a WIT name means: one whose [`wit_name`] it is, else one that it [`matches`](fn@matches).
 ///
 /// # Errors
 /// [`Ambiguous`] if two candidates fit equally well.

@@ -31,18 +31,39 @@ pub(crate) enum Read {
     Bytes,
     Fixed(usize),
     /// The case of the WIT enum for each symbol.
-    Enum { size: u32, cases: Vec<u32> },
+    Enum {
+        size: u32,
+        cases: Vec<u32>,
+    },
     /// The symbol itself.
     EnumText(Vec<String>),
     /// A union of null and another.
-    Nullable { null: usize, payload: u32, some: Box<Read> },
+    Nullable {
+        null: usize,
+        payload: u32,
+        some: Box<Read>,
+    },
     /// A type that is never null, as an option.
-    Always { payload: u32, some: Box<Read> },
+    Always {
+        payload: u32,
+        some: Box<Read>,
+    },
     /// A union of exactly one branch.
     Single(Box<Read>),
     Union(UnionRead),
-    List { item: Box<Read>, size: u32, align: u32, min_item: usize },
-    Map { value: Box<Read>, value_at: u32, size: u32, align: u32, min_item: usize },
+    List {
+        item: Box<Read>,
+        size: u32,
+        align: u32,
+        min_item: usize,
+    },
+    Map {
+        value: Box<Read>,
+        value_at: u32,
+        size: u32,
+        align: u32,
+        min_item: usize,
+    },
     Record(Vec<RecordStep>),
 }
 
@@ -99,7 +120,10 @@ impl Read {
             (Kind::Enum(e), Shape::Enum(cases)) => {
                 let index = |symbol: &String| {
                     case_of(symbol, cases.iter().map(String::as_str))?.ok_or_else(|| {
-                        Misfit::new(format!("the WIT enum `{shape}` has no case for symbol `{symbol}` of {}", schema.describe(ty)))
+                        Misfit::new(format!(
+                            "the WIT enum `{shape}` has no case for symbol `{symbol}` of {}",
+                            schema.describe(ty)
+                        ))
                     })
                 };
                 let cases_of_symbols = e.symbols.iter().map(index).collect::<Result<_, _>>()?;
@@ -129,17 +153,19 @@ impl Read {
             },
             (Kind::Record(_), Shape::Record(members)) => {
                 let offsets = shape.offsets();
-                let place = |i: usize| offsets[i];
-                let steps = compile_fields(schema, ty, members)?;
-                Self::Record(
-                    steps
-                        .into_iter()
-                        .map(|step| match step {
-                            FieldStep::Skip(skip) => RecordStep::Skip(skip),
-                            FieldStep::Member(i, read) => RecordStep::Field(place(i), read),
-                        })
-                        .collect(),
-                )
+                let mut steps = Vec::new();
+                let mut skipped = Vec::new();
+                for (field, found) in compile_fields(schema, ty, members)? {
+                    match found {
+                        None => skipped.push(field),
+                        Some((member, read)) => {
+                            steps.extend(skip_all(schema, &mut skipped).map(RecordStep::Skip));
+                            steps.push(RecordStep::Field(offsets[member], read));
+                        }
+                    }
+                }
+                steps.extend(skip_all(schema, &mut skipped).map(RecordStep::Skip));
+                Self::Record(steps)
             }
             _ => return Err(refuse()),
         })
@@ -293,14 +319,12 @@ impl UnionRead {
     }
 }
 
-/// A field of a record as it stands in the writer's order: skipped, or carried to the member with that index.
-pub(crate) enum FieldStep {
-    Skip(Skip),
-    Member(usize, Read),
-}
+/// A field's type, and the member that it is carried to, if any.
+pub(crate) type FieldRead = (TypeId, Option<(usize, Read)>);
 
-/// Matches the members of a WIT record with the fields of an Avro record. Members that the schema lacks are none.
-pub(crate) fn compile_fields(schema: &Schema, ty: TypeId, members: &[Member]) -> Result<Vec<FieldStep>, Misfit> {
+/// Matches the members of a WIT record with the fields of an Avro record, in the order of the fields. Members that the
+/// schema lacks are none.
+pub(crate) fn compile_fields(schema: &Schema, ty: TypeId, members: &[Member]) -> Result<Vec<FieldRead>, Misfit> {
     let Kind::Record(record) = schema.kind(ty) else {
         return Err(Misfit::new(format!("a WIT record cannot carry Avro type `{}`", schema.describe(ty))));
     };
@@ -324,12 +348,18 @@ pub(crate) fn compile_fields(schema: &Schema, ty: TypeId, members: &[Member]) ->
         }
     }
     let step = |(field, member): (&crate::schema::Field, &Option<usize>)| match member {
-        None => Ok(FieldStep::Skip(Skip::compile(schema, field.ty))),
+        None => Ok((field.ty, None)),
         Some(i) => Read::compile(schema, field.ty, &members[*i].shape)
-            .map(|read| FieldStep::Member(*i, read))
+            .map(|read| (field.ty, Some((*i, read))))
             .map_err(|m| m.within(&members[*i].name)),
     };
     record.fields.iter().zip(&member_of_field).map(step).collect()
+}
+
+/// One step over all fields that were passed over so far.
+pub(crate) fn skip_all(schema: &Schema, skipped: &mut Vec<TypeId>) -> Option<Skip> {
+    let types = std::mem::take(skipped);
+    (!types.is_empty()).then(|| Skip::compile_all(schema, &types))
 }
 
 /// The case that stands for an Avro name.

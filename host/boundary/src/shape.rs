@@ -258,7 +258,10 @@ mod tests {
         assert_eq!(record.offsets(), [0, 8, 16, 24]);
         assert_eq!(record.layout(), Layout { size: 32, align: 8 });
         let answer = Shape::Result(
-            Some(Box::new(Shape::Option(Box::new(Shape::Record(vec![Member { name: "x".into(), shape: Shape::F64 }]))))),
+            Some(Box::new(Shape::Option(Box::new(Shape::Record(vec![Member {
+                name: "x".into(),
+                shape: Shape::F64,
+            }]))))),
             Some(Box::new(Shape::String)),
         );
         assert_eq!((answer.layout(), answer.payload_offset()), (Layout { size: 24, align: 8 }, 8));

@@ -165,7 +165,10 @@ impl Signature {
             Input::Columns(columns) => columns.len(),
         } + usize::from(meta.is_some());
         if lists > MAX_LISTS {
-            return Err(fail(format!("it takes {lists} lists"), "at most 32 columns are possible; use rows beyond that"));
+            return Err(fail(
+                format!("it takes {lists} lists"),
+                "at most 32 columns are possible; use rows beyond that",
+            ));
         }
         let [whole] = results.as_slice() else {
             return Err(fail("it answers nothing".to_owned(), ANSWERS));

@@ -7,7 +7,7 @@ use bespoke_record::{Batch, Span};
 
 use crate::heap::{Arena, Heap, Place};
 use crate::mismatch::Misfit;
-use crate::read::{FieldStep, MAX_RECORD_BYTES, Origin, Read, compile_fields};
+use crate::read::{MAX_RECORD_BYTES, Origin, Read, compile_fields, skip_all};
 use crate::resolve::{Resolution, Skip};
 use crate::schema::{Kind, Schema};
 use crate::shape::{Layout, Member, Shape};
@@ -104,18 +104,26 @@ impl InputPlan {
             )));
         }
         let mut steps = Vec::new();
-        for (i, step) in compile_fields(schema, schema.root(), members)?.into_iter().enumerate() {
+        let mut skipped = Vec::new();
+        let fields = compile_fields(schema, schema.root(), members)?;
+        let end = fields.len();
+        for (i, (ty, found)) in fields.into_iter().enumerate() {
             if boundaries.contains(&i) {
+                steps.extend(skip_all(schema, &mut skipped).map(Step::Skip));
                 steps.push(Step::Mark);
             }
-            steps.push(match (step, input) {
-                (FieldStep::Skip(skip), _) => Step::Skip(skip),
-                (FieldStep::Member(m, read), Input::Rows(_)) => Step::Field { top: 0, offset: offsets[m], read },
-                (FieldStep::Member(m, read), Input::Columns(_)) => Step::Field { top: m as u32, offset: 0, read },
+            let Some((m, read)) = found else {
+                skipped.push(ty);
+                continue;
+            };
+            steps.extend(skip_all(schema, &mut skipped).map(Step::Skip));
+            steps.push(match input {
+                Input::Rows(_) => Step::Field { top: 0, offset: offsets[m], read },
+                Input::Columns(_) => Step::Field { top: m as u32, offset: 0, read },
             });
         }
-        let fields = schema.record().map_or(0, |r| r.fields.len());
-        if boundaries.contains(&fields) {
+        steps.extend(skip_all(schema, &mut skipped).map(Step::Skip));
+        if boundaries.contains(&end) {
             steps.push(Step::Mark);
         }
         let meta = meta.map(MetaPlan::compile).transpose()?;
@@ -302,10 +310,5 @@ impl Staged {
         if let (Some(place), Some(meta)) = (self.meta, &plan.meta) {
             self.heap.shrink(place, rows * meta.layout.size as usize);
         }
-    }
-
-    /// How many lists are handed over.
-    pub fn lists(&self) -> usize {
-        self.tops.len() + usize::from(self.meta.is_some())
     }
 }

@@ -91,15 +91,37 @@ pub(crate) enum Write {
     String,
     Bytes,
     Fixed(usize),
-    Enum { size: u32, symbols: Vec<u32> },
+    Enum {
+        size: u32,
+        symbols: Vec<u32>,
+    },
     EnumText(HashMap<String, u32>),
     /// An option as a union of null and another: the indices of both.
-    Nullable { null: usize, value: usize, payload: u32, some: Box<Write> },
+    Nullable {
+        null: usize,
+        value: usize,
+        payload: u32,
+        some: Box<Write>,
+    },
     /// A bare value as one branch of a union.
     Branch(usize, Box<Write>),
-    Union { null: Option<(usize, u32)>, size: u32, payload: u32, cases: Vec<(usize, Write)> },
-    List { item: Box<Write>, size: u32, align: u32 },
-    Map { value: Box<Write>, value_at: u32, size: u32, align: u32 },
+    Union {
+        null: Option<(usize, u32)>,
+        size: u32,
+        payload: u32,
+        cases: Vec<(usize, Write)>,
+    },
+    List {
+        item: Box<Write>,
+        size: u32,
+        align: u32,
+    },
+    Map {
+        value: Box<Write>,
+        value_at: u32,
+        size: u32,
+        align: u32,
+    },
     Record(Vec<FieldWrite>),
 }
 
@@ -372,18 +394,16 @@ fn write_list(
 }
 
 /// For each Avro field the index of the member that answers it. Every member must have its field.
-pub(crate) fn match_members(
-    fields: &[Field],
-    members: &[Member],
-    record: &str,
-) -> Result<Vec<Option<usize>>, Misfit> {
+pub(crate) fn match_members(fields: &[Field], members: &[Member], record: &str) -> Result<Vec<Option<usize>>, Misfit> {
     let mut sources = vec![None; fields.len()];
     for (i, member) in members.iter().enumerate() {
         let names = fields.iter().map(|f| f.name.as_str());
         let found = names::find(&member.name, names).map_err(|e| Misfit::new(e.to_string()).within(&member.name))?;
         let Some(field) = found else {
-            return Err(Misfit::new(format!("the output record `{record}` has no such field; add it to that schema or drop it"))
-                .within(&member.name));
+            return Err(Misfit::new(format!(
+                "the output record `{record}` has no such field; add it to that schema or drop it"
+            ))
+            .within(&member.name));
         };
         sources[field] = Some(i);
     }
@@ -438,7 +458,11 @@ impl<'a> Guest<'a> {
         let len = u32::from_le_bytes(self.get(at + 4)?) as usize;
         let bytes = len.checked_mul(size as usize).ok_or(Violation::Pointer)?;
         let end = start.checked_add(bytes).ok_or(Violation::Pointer)?;
-        if start % align as usize != 0 || end > self.memory.len() { Err(Violation::Pointer) } else { Ok((start, len)) }
+        if !start.is_multiple_of(align as usize) || end > self.memory.len() {
+            Err(Violation::Pointer)
+        } else {
+            Ok((start, len))
+        }
     }
 
     #[inline]

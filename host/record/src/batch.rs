@@ -159,8 +159,16 @@ impl Batch {
     /// If the range leaves the batch.
     #[must_use]
     pub fn slice(&self, range: std::ops::Range<usize>) -> Self {
-        let entries = self.entries[range].to_vec();
-        Self { arena: self.arena.clone(), entries, headers: self.headers.clone() }
+        let mut entries = self.entries[range].to_vec();
+        // Only the headers in use are copied: a long batch is handed out in many slices.
+        let used = || entries.iter().filter(|e| e.headers > 0);
+        let first = used().map(|e| e.first_header).min().unwrap_or(0);
+        let end = used().map(|e| e.first_header + e.headers).max().unwrap_or(0);
+        let headers = self.headers[first as usize..end as usize].to_vec();
+        for entry in &mut entries {
+            entry.first_header = entry.first_header.saturating_sub(first);
+        }
+        Self { arena: self.arena.clone(), entries, headers }
     }
 }
 
@@ -302,6 +310,19 @@ mod tests {
         assert_eq!(record.headers().collect::<Vec<_>>(), [("h", Some(&b"x"[..])), ("n", None)]);
         let tombstone = batch.get(1);
         assert_eq!((tombstone.key(), tombstone.value(), tombstone.headers().len()), (None, None, 0));
+    }
+
+    #[test]
+    fn a_slice_keeps_the_headers_of_its_records() {
+        let mut builder = BatchBuilder::new();
+        for name in ["a", "b", "c"] {
+            builder.push(None, None, [(name, None), ("x", None)], 0).expect("room");
+            builder.push(None, None, [], 0).expect("room");
+        }
+        let slice = builder.finish().slice(1..4);
+        let names = |i: usize| slice.get(i).headers().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!((names(0), names(1), names(2)), (vec![], vec!["b", "x"], vec![]));
+        assert_eq!(slice.header_spans().len(), 2);
     }
 
     #[test]

@@ -4,9 +4,14 @@
 //! hands them out, the boundary reads them, a stage appends them. Nothing is allocated per record. This crate knows
 //! nothing of Avro, of modules or of any particular log.
 //!
-//!     arena    | ... key | value | header name | header value | key | value ... |
-//!     entries    { key: span, value: span, headers: first + count, timestamp_ms, offset }
+//! ```text
+//! arena    | ... key | value | header name | header value | key | value ... |
+//! entries    { key: span, value: span, headers: first + count, timestamp_ms, offset }
+//! ```
 
 mod batch;
+mod murmur2;
+pub mod v2;
 
 pub use batch::{Batch, BatchBuilder, Entry, Full, Header, Record, Span};
+pub use murmur2::{murmur2, partition_of};

@@ -24,16 +24,18 @@ use std::time::Duration;
 use bespoke_record::Batch;
 use bytes::Bytes;
 
-use crate::table::Rows;
+use crate::table::{Rows, TableError};
 
 pub mod embedded;
 
 /// A store of topics. Shared by all threads of a host.
 pub trait Log: Send + Sync {
-    /// Creates a topic, or tells that it is there already with the same number of partitions.
+    /// Creates a topic, or tells that it is there already with the same number of partitions. An existing topic takes on
+    /// the retention that is asked for.
     ///
     /// # Errors
-    /// [`LogError::Partitions`] if it exists with another number of partitions.
+    /// [`LogError::Partitions`] if it exists with another number of partitions; [`LogError::BadName`] and
+    /// [`LogError::BadPartitions`] if there can be no such topic.
     fn create_topic(&self, topic: &NewTopic) -> Result<Created, LogError>;
 
     /// All topics, by name.
@@ -55,10 +57,11 @@ pub trait Log: Send + Sync {
     /// [`LogError::NoTopic`], or if the store cannot be read.
     fn committed(&self, group: &str, topic: &str) -> Result<Vec<(u32, i64)>, LogError>;
 
-    /// Reads at most `max_records` records from `offset` on, outside of any group. Empty at the end.
+    /// Reads at most `max_records` records from `offset` on, outside of any group, or from the first that is still kept.
+    /// Empty at the end.
     ///
     /// # Errors
-    /// [`LogError::NoTopic`], or if the store cannot be read.
+    /// [`LogError::NoTopic`], [`LogError::NoPartition`], or if the store cannot be read.
     fn read(&self, topic: &str, partition: u32, offset: i64, max_records: usize) -> Result<Batch, LogError>;
 
     /// Opens the session of one worker.
@@ -224,6 +227,26 @@ pub enum LogError {
         /// What was asked for.
         wanted: u32,
     },
+    /// No topic can have as many partitions.
+    #[error("topic `{topic}` cannot have {wanted} partitions: use 1 to {limit}")]
+    BadPartitions {
+        /// The topic.
+        topic: String,
+        /// What was asked for.
+        wanted: u32,
+        /// The most that is possible.
+        limit: u32,
+    },
+    /// No such partition.
+    #[error("topic `{topic}` has no partition {partition}, its partitions are 0 to {last}")]
+    NoPartition {
+        /// The topic.
+        topic: String,
+        /// What was asked for.
+        partition: u32,
+        /// The highest number there is.
+        last: u32,
+    },
     /// A record that is too large.
     #[error("a record of {bytes} bytes for topic `{topic}` is larger than the limit of {limit} bytes")]
     TooLarge {
@@ -242,6 +265,29 @@ pub enum LogError {
         /// The other process, or `unknown`.
         pid: String,
     },
+    /// There is nothing to read.
+    #[error("there is no log at `{path}`; check the path, or run the pipeline once to make it")]
+    Missing {
+        /// The file.
+        path: String,
+    },
+    /// The log was opened for reading only.
+    #[error("the log at `{path}` was opened for reading only")]
+    ReadOnly {
+        /// The file.
+        path: String,
+    },
+    /// The file is something else, or of another version.
+    #[error("`{path}` cannot be used as a log: {what}")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// What it is, and what to do.
+        what: String,
+    },
+    /// A table of the log's own store.
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// What the file holds cannot be right.
     #[error("`{path}` is damaged: {what}")]
     Damaged {

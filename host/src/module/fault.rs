@@ -31,7 +31,9 @@ pub enum FaultKind {
 
 /// A memory that wants to be larger than allowed; raised by the limiter.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the module wanted {wanted} bytes of memory, and its limit is {limit}; raise `limits.memory_mb` if it needs them")]
+#[error(
+    "the module wanted {wanted} bytes of memory, and its limit is {limit}; raise `limits.memory_mb` if it needs them"
+)]
 pub(super) struct MemoryLimit {
     pub wanted: usize,
     pub limit: usize,
@@ -60,9 +62,10 @@ impl Fault {
             (FaultKind::Memory, limit.to_string())
         } else {
             match error.downcast_ref::<Trap>() {
-                Some(Trap::Interrupt) => {
-                    (FaultKind::Timeout, format!("took longer than {time_ms} ms; raise `limits.time_ms` if it needs more"))
-                }
+                Some(Trap::Interrupt) => (
+                    FaultKind::Timeout,
+                    format!("took longer than {time_ms} ms; raise `limits.time_ms` if it needs more"),
+                ),
                 Some(Trap::UnreachableCodeReached) => (FaultKind::Trap, "panicked or aborted".to_owned()),
                 Some(trap) => (FaultKind::Trap, trap.to_string()),
                 None => (FaultKind::Trap, error.root_cause().to_string()),

@@ -1,7 +1,9 @@
 //! Modules: WebAssembly components that handle records, in a sandbox.
 //!
-//!     Sandbox (one per host) ──load──> Module (a file, compiled and understood) ──instance──> Instance (one per worker
-//!                                                                                             or per partition)
+//! ```text
+//! Sandbox (one per host) ──load──> Module (a file, compiled and understood) ──instance──> Instance (one per worker
+//!                                                                                         or per partition)
+//! ```
 //!
 //! This is the only place that configures wasmtime. A module gets nothing of the host: no files, no network, no
 //! environment; clocks and random numbers work. Every call has a time limit, every instance a memory limit, every answer

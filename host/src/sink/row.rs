@@ -53,6 +53,9 @@ pub enum RowError {
     /// A value that has no JSON.
     #[error("a column cannot be written as JSON: {0}")]
     Json(String),
+    /// A decimal of more digits than anyone means.
+    #[error("a decimal column: {0}")]
+    Decimal(decimal::DecimalError),
     /// A uuid that is not 16 bytes.
     #[error("a uuid has {0} bytes, not 16")]
     Uuid(usize),
@@ -160,7 +163,8 @@ impl Part {
                     Some(size) => cursor.take(*size)?,
                     None => cursor.bytes()?,
                 };
-                Cell::Text(keep(arena, decimal::text(bytes, *scale).as_bytes()))
+                let text = decimal::text(bytes, *scale).map_err(RowError::Decimal)?;
+                Cell::Text(keep(arena, text.as_bytes()))
             }
             Self::UuidBytes(fixed) => {
                 let bytes = match fixed {

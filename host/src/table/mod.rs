@@ -94,3 +94,45 @@ pub enum Cell {
     /// Bytes in the arena.
     Blob(Span),
 }
+
+/// What can go wrong with a table.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// A description that no table can have.
+    #[error("table `{table}` cannot be made: {what}")]
+    Spec {
+        /// The table.
+        table: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The table has to be there.
+    #[error("there is no table `{table}`; set `create = true` for it, or create it with\n{ddl}")]
+    Missing {
+        /// The table.
+        table: String,
+        /// What would make it.
+        ddl: String,
+    },
+    /// A table to look at that is not there.
+    #[error("there is no table `{0}`")]
+    NoTable(String),
+    /// The live table does not take the rows.
+    #[error("table `{table}` does not take the rows of its sink:\n{differences}rename it, or change it to fit\n{ddl}")]
+    Different {
+        /// The table.
+        table: String,
+        /// A line for each difference, with both sides.
+        differences: String,
+        /// A table that would fit.
+        ddl: String,
+    },
+    /// The store failed.
+    #[error("table `{table}`: {source}")]
+    Store {
+        /// The table.
+        table: String,
+        /// What the store said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

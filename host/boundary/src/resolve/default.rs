@@ -209,3 +209,22 @@ impl Encoder<'_> {
         DefaultError::Unfit { path: self.path(), found, ty: self.schema.describe(ty), why: why.to_owned() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_default_that_comes_to_too_much_is_refused() {
+        let schema = Schema::parse(r#"{"type":"array","items":{"type":"array","items":"null"}}"#).expect("legal");
+        let default = json!([[null, null], [null, null]]);
+        let encode = |work_left| {
+            let mut out = Vec::new();
+            Encoder { schema: &schema, out: &mut out, path: Vec::new(), work_left }.value(schema.root(), &default)
+        };
+        assert_eq!(encode(7), Ok(()));
+        assert_eq!(encode(6), Err(DefaultError::TooLarge { path: "[1][1]".into() }));
+    }
+}

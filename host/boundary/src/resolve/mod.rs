@@ -99,6 +99,18 @@ impl Resolution {
         matches!(self.operations.get(self.root as usize), Some(Operation::Copy(_)))
     }
 
+    /// Why some values of the writer could not be read, if any: the branches and symbols that the reader lacks.
+    pub fn gaps(&self) -> impl Iterator<Item = &str> {
+        self.operations.iter().flat_map(|operation| {
+            let (symbols, own) = match operation {
+                Operation::Enum(symbols) => (&**symbols, None),
+                Operation::Unreadable(why) => (&[][..], Some(&**why)),
+                _ => (&[][..], None),
+            };
+            own.into_iter().chain(symbols.iter().filter_map(|s| s.as_ref().err().map(|why| &**why)))
+        })
+    }
+
     /// Appends the reader's encoding of a writer's datum. All of the datum is checked, also when it only needs copying.
     ///
     /// # Errors

@@ -4,7 +4,6 @@
 //! counts as readable, and what was planned on that ground is forgotten if it turns out not to be.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::default::{DefaultError, encode_default};
 use super::matching::{Sameness, branches_for, fit, source_of};

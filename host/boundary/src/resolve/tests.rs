@@ -245,25 +245,27 @@ fn a_type_without_finite_values_is_an_error_and_no_loop() {
     assert_eq!(Skip::compile(&many, many.root()).run(&mut Cursor::new(&long(1 << 50))), Err(WireError::Depth));
 }
 
+/// Records that name each other in a chain: shallow as JSON, deep as types.
+fn chain(leaf: &str, links: usize) -> (Schema, crate::schema::TypeId) {
+    let mut fields = vec![format!(r#"{{"name":"f0","type":{}}}"#, record("R0", leaf))];
+    for i in 1..links {
+        let link = record(&format!("R{i}"), &format!(r#"{{"name":"x","type":"R{}"}}"#, i - 1));
+        fields.push(format!(r#"{{"name":"f{i}","type":{link}}}"#));
+    }
+    let schema = schema(&record("Top", &fields.join(",")));
+    let last = schema.record().map(|r| r.fields[links - 1].ty).expect("a record");
+    (schema, last)
+}
+
 #[test]
-fn schemas_that_nest_deeply_through_names_do_not_exhaust_the_stack() {
-    let chain = |leaf: &str| {
-        let mut fields = vec![format!(
-            r#"{{"name":"f0","type":{{"type":"record","name":"R0","fields":[{{"name":"x","type":"{leaf}"}}]}}}}"#
-        )];
-        for i in 1..3000 {
-            let inner = format!(r#"{{"name":"x","type":"R{}"}}"#, i - 1);
-            fields.push(format!(r#"{{"name":"f{i}","type":{}}}"#, record(&format!("R{i}"), &inner)));
-        }
-        fields.reverse();
-        fields.reverse();
-        schema(&record("Top", &fields.join(",")))
-    };
-    let (w, r) = (chain("int"), chain("double"));
-    let last = |s: &Schema| s.record().map(|r| r.fields[r.fields.len() - 1].ty).expect("a record");
-    assert_eq!(min_size(&w, last(&w)), 1);
-    assert!(Skip::compile(&w, last(&w)).run(&mut Cursor::new(&[2])).is_ok_and(|()| true) || w.json().len() > 1);
-    assert!(!same_encoding(&w, last(&w), &r, last(&r)));
+fn types_that_nest_deeply_through_names_do_not_exhaust_the_stack() {
+    let (w, w_last) = chain(r#"{"name":"x","type":"int"}"#, 2000);
+    let (r, r_last) = chain(r#"{"name":"x","type":"long"}"#, 2000);
+    assert_eq!(min_size(&w, w_last), 1);
+    // A record in a record is inlined, so that no level of this is one.
+    assert_eq!(Skip::compile(&w, w_last).run(&mut Cursor::new(&[2])), Ok(()));
+    // Given up, which is on the safe side.
+    assert!(!same_encoding(&w, w_last, &r, r_last));
 }
 
 #[test]
@@ -290,17 +292,4 @@ fn defaults_become_bytes() {
     assert_eq!(encode(&nested, r#"{"b":1}"#), Ok(vec![8, 2]));
     assert!(encode(&nested, "{}").is_err_and(|e| e.contains("`b`")));
     assert!(encode(&nested, r#"{"b":"x"}"#).is_err_and(|e| e.contains("default.b")));
-}
-
-#[test]
-fn a_default_that_multiplies_is_refused() {
-    let mut inner = record("R0", "");
-    for i in 1..40 {
-        let fields = format!(r#"{{"name":"a","type":{inner}}},{{"name":"b","type":"R{}","default":{{}}}}"#, i - 1);
-        inner = record(&format!("R{i}"), &fields.replacen("}},{", r#"}, "default": {}},{"#, 0));
-    }
-    let Ok(schema) = Schema::parse(&inner) else { return };
-    let mut out = Vec::new();
-    assert!(encode_default(&schema, schema.root(), &serde_json::json!({}), &mut out).is_err());
-    assert!(out.is_empty());
 }

@@ -1,0 +1,178 @@
+//! The loop of a feed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bespoke_record::BatchBuilder;
+use bytes::Bytes;
+
+use super::source::{Next, Source};
+use crate::dead_letter::{DeadLetters, Kind};
+use crate::log::{Commit, Event, LogError, Session};
+use crate::metrics::Counters;
+use crate::schema::framing;
+use crate::stage::KeyPlan;
+use crate::worker::Stop;
+
+/// Records that are appended at once.
+const BATCH_RECORDS: usize = 4096;
+/// Bytes that are appended at once.
+const BATCH_BYTES: usize = 4 << 20;
+/// How long to wait when a source has nothing now.
+const WAIT: Duration = Duration::from_millis(20);
+/// Commits that may fail in a row before the feed gives up.
+const MAX_FAILED_COMMITS: u32 = 12;
+
+/// A feed that is ready to run.
+pub struct FeedTask {
+    /// Its name.
+    pub name: String,
+    /// The topic that it writes.
+    pub topic: String,
+    /// The id of the topic's schema.
+    pub schema_id: u32,
+    /// How to make keys; none for records without.
+    pub key: Option<KeyPlan>,
+    /// Opens the source at a position.
+    pub open: Box<dyn FnMut(Option<&[u8]>) -> Result<Box<dyn Source>, super::FeedError> + Send>,
+    /// Where dead letters go.
+    pub dead_letters: String,
+    /// Time between commits.
+    pub commit_interval: Duration,
+    /// What it counts.
+    pub counters: Arc<Counters>,
+}
+
+/// Runs until the source ends or `stop` is set; what was read by then is committed.
+///
+/// # Errors
+/// If the source or the log cannot go on.
+pub fn run_feed(mut session: Box<dyn Session>, mut task: FeedTask, stop: &AtomicBool) -> Result<(), Stop> {
+    let mut failed = 0;
+    loop {
+        let state = match session.poll(1, Duration::ZERO)? {
+            Event::Assigned { state, .. } => state,
+            _ => None,
+        };
+        let name = task.name.clone();
+        let broken = |error: super::FeedError| Stop::Policy(format!("feed `{name}`: {error}"));
+        let mut source = (task.open)(state.as_deref()).map_err(broken)?;
+        match task.carry(&mut *session, &mut *source, stop) {
+            Ok(()) => return Ok(()),
+            Err(Stop::Log(LogError::Store { path, source })) if failed < MAX_FAILED_COMMITS => {
+                // The step was thrown away; the source is opened again where the last commit left it.
+                failed += 1;
+                let wait = Duration::from_millis(50 << failed.min(7));
+                tracing::error!(path, error = %source, attempt = failed, "commit failed, trying again");
+                std::thread::sleep(wait);
+            }
+            Err(error) => return Err(error),
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+    }
+}
+
+impl FeedTask {
+    fn carry(&mut self, session: &mut dyn Session, source: &mut dyn Source, stop: &AtomicBool) -> Result<(), Stop> {
+        let mut value = Vec::new();
+        let mut key = Vec::new();
+        let mut open_since: Option<Instant> = None;
+        loop {
+            let mut batch = BatchBuilder::new();
+            let mut letters = DeadLetters::new(&self.name, None);
+            let now_ms = now_ms();
+            let mut ended = false;
+            let mut waiting = false;
+            while batch.len() < BATCH_RECORDS && batch.bytes() < BATCH_BYTES {
+                value.clear();
+                value.extend_from_slice(&framing::prefix(self.schema_id));
+                let stop_here = |error: super::FeedError| Stop::Policy(format!("feed `{}`: {error}", self.name));
+                match source.next(&mut value).map_err(stop_here)? {
+                    Next::Datum => {
+                        key.clear();
+                        let keyed = self.key.as_ref().map(|plan| plan.write(&value[framing::PREFIX_BYTES..], &mut key));
+                        let place = || source.place();
+                        match keyed.transpose() {
+                            Ok(keyed) => {
+                                let key = keyed.map(|()| key.as_slice());
+                                batch.push(key, Some(&value), [], now_ms).map_err(|e| Stop::Policy(e.to_string()))?;
+                            }
+                            Err(why) => letters.push_raw(&value, &place(), Kind::Key, &why.to_string(), now_ms),
+                        }
+                    }
+                    Next::Rejected { raw, reason, place } => {
+                        letters.push_raw(&raw, &place, Kind::Feed, &reason, now_ms);
+                    }
+                    Next::Wait => {
+                        waiting = true;
+                        break;
+                    }
+                    Next::End => {
+                        ended = true;
+                        break;
+                    }
+                }
+                if letters.len() >= BATCH_RECORDS || stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+            let (records, diverted) = (batch.len() as u64, letters.len() as u64);
+            if records > 0 {
+                self.append(session, &batch.finish())?;
+            }
+            if diverted > 0 {
+                session.append(&self.dead_letters, &letters.finish())?;
+            }
+            self.counters.records_in.add(records + diverted);
+            self.counters.records_out.add(records);
+            self.counters.dead_letters.add(diverted);
+            if records + diverted > 0 {
+                open_since.get_or_insert_with(Instant::now);
+            }
+            let stopping = stop.load(Ordering::Relaxed);
+            let due = open_since.is_some_and(|since| since.elapsed() >= self.commit_interval);
+            if due || ended || stopping {
+                if open_since.take().is_some() {
+                    let states = [(0, Bytes::from(source.position()))];
+                    session.commit(Commit { states: &states, ..Commit::default() })?;
+                    self.counters.commits.add(1);
+                }
+                if ended || stopping {
+                    return Ok(());
+                }
+            }
+            if waiting {
+                std::thread::sleep(WAIT);
+            }
+        }
+    }
+
+    /// A batch with a record that is too large goes one by one, so that only that record is diverted.
+    fn append(&mut self, session: &mut dyn Session, batch: &bespoke_record::Batch) -> Result<(), Stop> {
+        match session.append(&self.topic, batch) {
+            Err(LogError::TooLarge { .. }) => {}
+            other => return Ok(other?),
+        }
+        for index in 0..batch.len() {
+            match session.append(&self.topic, &batch.slice(index..index + 1)) {
+                Err(error @ LogError::TooLarge { .. }) => {
+                    // It would be too large as a dead letter too; what is kept tells of it.
+                    let mut letters = DeadLetters::new(&self.name, None);
+                    let shown = batch.get(index).value().map_or(&[][..], |v| &v[..v.len().min(1024)]);
+                    letters.push_raw(shown, &self.name, Kind::TooLarge, &error.to_string(), now_ms());
+                    session.append(&self.dead_letters, &letters.finish())?;
+                    self.counters.dead_letters.add(1);
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}

@@ -1,0 +1,426 @@
+//! From a configuration to stages, sinks and feeds that can run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bespoke_boundary::{Mismatch, Output, Plan, names, output_schema};
+
+use super::schemas::{SchemaStore, TopicSchema};
+use crate::config::{FeedConfig, OutputConfig, Outputs, Pipeline, SinkConfig, StageConfig};
+use crate::log::embedded::EmbeddedLog;
+use crate::log::{Log, LogError, NewTopic, Retention};
+use crate::module::{Instance, LoadError, Module, Sandbox};
+use crate::schema::{DirError, RegistryError, SchemaDir, framing};
+use crate::sink::{ColumnsError, RowPlan, Sink, table_spec};
+use crate::stage::{Destination, KeyError, KeyPlan, Schemas, Stage};
+use crate::table::{TableError, TableSpec};
+
+/// A pipeline that is ready to run.
+pub struct Built {
+    /// The pipeline's name.
+    pub name: String,
+    /// Feeds, in the order of the file.
+    pub feeds: Vec<BuiltFeed>,
+    /// Stages, each after those that write what it reads.
+    pub stages: Vec<(Arc<Stage>, StageConfig, TopicSchema)>,
+    /// Sinks.
+    pub sinks: Vec<(Arc<Sink>, SinkConfig, TopicSchema)>,
+    /// Tables that sinks fill, to be made or checked.
+    pub tables: Vec<(TableSpec, bool)>,
+    /// Topics with their partitions.
+    pub topics: Vec<NewTopic>,
+    /// Schemas by id.
+    pub schemas: Arc<SchemaStore>,
+    /// The topic of dead letters.
+    pub dead_letters: String,
+}
+
+/// A feed and the schema of its topic.
+pub struct BuiltFeed {
+    /// What the file says.
+    pub config: FeedConfig,
+    /// The schema of the topic.
+    pub topic: TopicSchema,
+    /// How to make the records' keys; none for records without.
+    pub key: Option<KeyPlan>,
+}
+
+/// A pipeline that cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A schema file.
+    #[error(transparent)]
+    Dir(#[from] DirError),
+    /// The registry.
+    #[error("topic `{topic}`: {source}")]
+    Registry {
+        /// The topic whose schema it is.
+        topic: String,
+        /// What is wrong.
+        source: RegistryError,
+    },
+    /// A schema that no file has.
+    #[error("topic `{topic}`: there is no schema `{schema}` in `{dir}`; it has {known}")]
+    NoSchema {
+        /// The topic.
+        topic: String,
+        /// The name.
+        schema: String,
+        /// Where it was looked for.
+        dir: String,
+        /// What is there.
+        known: String,
+    },
+    /// A topic whose schema nobody tells.
+    #[error("{role} `{name}` uses topic `{topic}`, whose schema is not known; add `\"{topic}\" = {{ schema = … }}` to [topics]")]
+    NoTopicSchema {
+        /// Stage, sink or feed.
+        role: &'static str,
+        /// Its name.
+        name: String,
+        /// The topic.
+        topic: String,
+    },
+    /// Stages that wait for each other.
+    #[error("stage `{0}` reads what it writes itself, directly or by way of others")]
+    Cycle(String),
+    /// A module.
+    #[error("stage `{stage}`: {source}")]
+    Module {
+        /// The stage.
+        stage: String,
+        /// What is wrong.
+        source: LoadError,
+    },
+    /// A module and its schemas do not fit.
+    #[error("stage `{stage}`: module `{module}`, {source}")]
+    Mismatch {
+        /// The stage.
+        stage: String,
+        /// The module.
+        module: String,
+        /// What does not fit.
+        source: Mismatch,
+    },
+    /// The outputs that the module has and those that the file names.
+    #[error("stage `{stage}`: {what}")]
+    Outputs {
+        /// The stage.
+        stage: String,
+        /// What does not fit.
+        what: String,
+    },
+    /// A module that does not start.
+    #[error("stage `{stage}`: module `{module}` does not start: {why}")]
+    Start {
+        /// The stage.
+        stage: String,
+        /// The module.
+        module: String,
+        /// What happened.
+        why: String,
+    },
+    /// A key that cannot be made.
+    #[error("{role} `{name}`, topic `{topic}`: {source}")]
+    Key {
+        /// Stage, feed or sink.
+        role: &'static str,
+        /// Its name.
+        name: String,
+        /// The topic.
+        topic: String,
+        /// What is wrong.
+        source: KeyError,
+    },
+    /// Columns.
+    #[error("sink `{sink}`: {source}")]
+    Columns {
+        /// The sink.
+        sink: String,
+        /// What is wrong.
+        source: ColumnsError,
+    },
+    /// A table of another shape.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Brings a pipeline together. Registers schemas, and starts every module once to see that it does.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn build(
+    config: &Pipeline,
+    sandbox: &Sandbox,
+    dir: &SchemaDir,
+    schemas: Arc<SchemaStore>,
+) -> Result<Built, BuildError> {
+    let mut builder = Builder { config, sandbox, dir, schemas, topics: HashMap::new(), keys: HashMap::new() };
+    for topic in &config.topics {
+        if let Some(schema) = &topic.schema {
+            let json = builder.schema_file(&topic.name, schema)?;
+            builder.set_topic(&topic.name, &json)?;
+        }
+    }
+    let feeds = config.feeds.iter().map(|feed| builder.feed(feed)).collect::<Result<_, _>>()?;
+    let mut stages = Vec::new();
+    let mut waiting: Vec<&StageConfig> = config.stages.iter().collect();
+    while !waiting.is_empty() {
+        let written_later = |topic: &str| {
+            waiting.iter().any(|s| s.outputs.all().iter().any(|(_, o)| o.topic == *topic))
+        };
+        // A stage goes before those that read what it writes, as far as their order is not free.
+        let ready = waiting.iter().position(|s| !written_later(&s.from));
+        let Some(next) = ready else { return Err(BuildError::Cycle(waiting[0].name.clone())) };
+        let stage = waiting.remove(next);
+        stages.push(builder.stage(stage)?);
+    }
+    let mut sinks = Vec::new();
+    let mut tables = Vec::new();
+    for sink in &config.sinks {
+        let (built, create) = builder.sink(sink)?;
+        tables.push(((*built.0.table).clone(), create));
+        sinks.push(built);
+    }
+    Ok(Built {
+        name: config.name.clone(),
+        feeds,
+        topics: all_topics(config),
+        stages,
+        sinks,
+        tables,
+        schemas: builder.schemas,
+        dead_letters: config.dead_letters.topic.clone(),
+    })
+}
+
+/// Makes or checks topics and tables.
+///
+/// # Errors
+/// A topic or a table that is there with another shape.
+pub(crate) fn prepare(built: &Built, config: &Pipeline, log: &EmbeddedLog) -> Result<(), BuildError> {
+    for topic in &built.topics {
+        if config.create_topics {
+            log.create_topic(topic)?;
+        } else if log.topic(&topic.name)?.is_none() {
+            return Err(LogError::NoTopic(topic.name.clone()).into());
+        }
+    }
+    for (table, create) in &built.tables {
+        log.ensure_table(table, *create)?;
+    }
+    Ok(())
+}
+
+/// Every topic that is named anywhere. One that [topics] does not describe has as many partitions as what it is made of.
+fn all_topics(config: &Pipeline) -> Vec<NewTopic> {
+    let mut topics: BTreeMap<String, NewTopic> = BTreeMap::new();
+    for t in &config.topics {
+        let topic = NewTopic { name: t.name.clone(), partitions: t.partitions, retention: t.retention };
+        topics.insert(t.name.clone(), topic);
+    }
+    let mut add = |name: &str, partitions: u32, retention: Retention| {
+        let topic = NewTopic { name: name.to_owned(), partitions, retention };
+        topics.entry(name.to_owned()).or_insert(topic).partitions
+    };
+    for feed in &config.feeds {
+        add(&feed.topic, 1, Retention::default());
+    }
+    // Twice the length of the longest chain is more than enough for partitions to travel down it.
+    for _ in 0..=config.stages.len() {
+        for stage in &config.stages {
+            let partitions = add(&stage.from, 1, Retention::default());
+            for (_, output) in stage.outputs.all() {
+                add(&output.topic, partitions, Retention::default());
+            }
+        }
+    }
+    add(&config.dead_letters.topic, 1, config.dead_letters.retention);
+    topics.into_values().collect()
+}
+
+struct Builder<'a> {
+    config: &'a Pipeline,
+    sandbox: &'a Sandbox,
+    dir: &'a SchemaDir,
+    schemas: Arc<SchemaStore>,
+    topics: HashMap<String, TopicSchema>,
+    /// The key fields of each topic, by whoever writes it.
+    keys: HashMap<String, Vec<String>>,
+}
+
+impl Builder<'_> {
+    fn schema_file(&self, topic: &str, name: &str) -> Result<String, BuildError> {
+        self.dir.get(name).map(str::to_owned).ok_or_else(|| BuildError::NoSchema {
+            topic: topic.to_owned(),
+            schema: name.to_owned(),
+            dir: self.dir.path().display().to_string(),
+            known: self.dir.names().join(", "),
+        })
+    }
+
+    fn set_topic(&mut self, topic: &str, json: &str) -> Result<TopicSchema, BuildError> {
+        let registered = self
+            .schemas
+            .register(topic, json)
+            .map_err(|source| BuildError::Registry { topic: topic.to_owned(), source })?;
+        self.topics.insert(topic.to_owned(), registered.clone());
+        Ok(registered)
+    }
+
+    fn topic(&self, role: &'static str, name: &str, topic: &str) -> Result<TopicSchema, BuildError> {
+        self.topics.get(topic).cloned().ok_or_else(|| BuildError::NoTopicSchema {
+            role,
+            name: name.to_owned(),
+            topic: topic.to_owned(),
+        })
+    }
+
+    fn key(
+        &mut self,
+        (role, name): (&'static str, &str),
+        topic: &str,
+        schema: &TopicSchema,
+        fields: &[String],
+    ) -> Result<Option<KeyPlan>, BuildError> {
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        self.keys.insert(topic.to_owned(), fields.to_vec());
+        let plan = KeyPlan::compile(&schema.schema, fields);
+        plan.map(Some).map_err(|source| BuildError::Key {
+            role,
+            name: name.to_owned(),
+            topic: topic.to_owned(),
+            source,
+        })
+    }
+
+    fn feed(&mut self, feed: &FeedConfig) -> Result<BuiltFeed, BuildError> {
+        let topic = self.topic("feed", &feed.name, &feed.topic)?;
+        let key = self.key(("feed", &feed.name), &feed.topic, &topic, &feed.key)?;
+        Ok(BuiltFeed { config: feed.clone(), topic, key })
+    }
+
+    fn stage(&mut self, config: &StageConfig) -> Result<(Arc<Stage>, StageConfig, TopicSchema), BuildError> {
+        let stage = || config.name.clone();
+        let from = self.topic("stage", &config.name, &config.from)?;
+        let module = Module::load(self.sandbox, &config.module, config.limits)
+            .map_err(|source| BuildError::Module { stage: stage(), source })?;
+        let module = Arc::new(module);
+        let mismatch =
+            |source| BuildError::Mismatch { stage: stage(), module: module.name().to_owned(), source };
+        let signature = module.signature();
+        Plan::check_input(signature, &from.schema).map_err(mismatch)?;
+        let outputs = outputs_in_order(&config.name, &config.outputs, &signature.answer.outputs())?;
+        let mut schemas = Vec::new();
+        let mut destinations = Vec::new();
+        for (i, output) in outputs.iter().enumerate() {
+            let json = match (&output.schema, self.topics.get(&output.topic)) {
+                (Some(name), _) => self.schema_file(&output.topic, name)?,
+                (None, Some(known)) => known.schema.json().to_owned(),
+                (None, None) => output_schema(signature, i, &from.schema, &output.topic).map_err(mismatch)?,
+            };
+            let topic = self.set_topic(&output.topic, &json)?;
+            let key = self.key(("stage", &config.name), &output.topic, &topic, &output.key)?;
+            if key.is_none()
+                && let Some(kept) = self.keys.get(&config.from).cloned()
+            {
+                self.keys.insert(output.topic.clone(), kept);
+            }
+            destinations.push(Destination { topic: output.topic.clone(), key });
+            schemas.push(topic);
+        }
+        let typed: Vec<Output<'_>> =
+            schemas.iter().map(|s| Output { schema: &s.schema, prefix: framing::prefix(s.id).to_vec() }).collect();
+        let plan = Plan::compile(signature.clone(), &from.schema, &typed).map_err(mismatch)?;
+        if let Err(fault) = Instance::new(&module, &config.settings) {
+            return Err(BuildError::Start {
+                stage: stage(),
+                module: module.name().to_owned(),
+                why: fault.to_string(),
+            });
+        }
+        let built = Stage {
+            name: stage(),
+            from: config.from.clone(),
+            module,
+            settings: config.settings.clone(),
+            plan: Arc::new(plan),
+            outputs: destinations,
+            dead_letters: self.config.dead_letters.topic.clone(),
+            on_error: config.on_error,
+            max_dead_letters_in_a_row: config.max_dead_letters_in_a_row,
+            provenance: config.provenance,
+        };
+        Ok((Arc::new(built), config.clone(), from))
+    }
+
+    fn sink(&mut self, config: &SinkConfig) -> Result<((Arc<Sink>, SinkConfig, TopicSchema), bool), BuildError> {
+        let from = self.topic("sink", &config.name, &config.from)?;
+        let table = self.config.tables.iter().find(|t| t.name == config.table).ok_or_else(|| BuildError::Outputs {
+            stage: config.name.clone(),
+            what: format!("there is no [tables.{}]", config.table),
+        })?;
+        let spec = table_spec(
+            &from.schema,
+            &table.name,
+            table.columns.as_deref(),
+            &table.partition_key,
+            &table.clustering_key,
+        )
+        .map_err(|source| BuildError::Columns { sink: config.name.clone(), source })?;
+        let sink = Sink {
+            name: config.name.clone(),
+            from: config.from.clone(),
+            plan: RowPlan::compile(&from.schema, &spec),
+            table: Arc::new(spec),
+            key: self.keys.get(&config.from).cloned().unwrap_or_default(),
+            dead_letters: self.config.dead_letters.topic.clone(),
+        };
+        Ok(((Arc::new(sink), config.clone(), from), table.create))
+    }
+}
+
+/// The configured outputs in the order in which the module has them.
+fn outputs_in_order<'c>(
+    stage: &str,
+    configured: &'c Outputs,
+    module: &[Option<&str>],
+) -> Result<Vec<&'c OutputConfig>, BuildError> {
+    let fail = |what: String| BuildError::Outputs { stage: stage.to_owned(), what };
+    match (configured, module) {
+        (Outputs::One(output), [None]) => Ok(vec![output]),
+        (Outputs::One(output), [Some(_)]) => Ok(vec![output]),
+        (Outputs::One(_), named) => {
+            let names: Vec<_> = named.iter().flatten().copied().collect();
+            Err(fail(format!(
+                "the module has the outputs {}; give each a topic in [stage.to]",
+                names.join(", ")
+            )))
+        }
+        (Outputs::Named(named), [None]) => match named.as_slice() {
+            [(_, only)] => Ok(vec![only]),
+            _ => Err(fail("the module has one output without a name; write `to = \"TOPIC\"`".to_owned())),
+        },
+        (Outputs::Named(named), module) => {
+            let wanted: Vec<_> = module.iter().flatten().copied().collect();
+            for (name, _) in named {
+                if !wanted.iter().any(|w| names::matches(name, w)) {
+                    return Err(fail(format!(
+                        "[stage.to] names `{name}`, and the module has the outputs {}",
+                        wanted.join(", ")
+                    )));
+                }
+            }
+            let find = |output: &&str| {
+                let found = named.iter().find(|(name, _)| names::matches(name, output)).map(|(_, config)| config);
+                found.ok_or_else(|| fail(format!("the module's output `{output}` has no topic in [stage.to]")))
+            };
+            wanted.iter().map(find).collect()
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! A pipeline: what a configuration means once schemas, modules and tables are known, and running it.
+//!
+//! [`build`] brings everything together and finds every mistake that can be found without a record: schemas that do not
+//! fit modules, outputs that go nowhere, tables of another shape. [`run`] starts a thread per worker and waits.
+
+mod build;
+mod run;
+mod schemas;
+
+pub use build::{BuildError, Built, BuiltFeed, build};
+pub use run::{Outcome, Until, run};
+pub use schemas::{SchemaStore, TopicSchema};

@@ -1,0 +1,196 @@
+//! Running a pipeline: a thread for every feed and every worker, until all is done or someone asks to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::build::Built;
+use crate::feed::{FeedTask, run_feed};
+use crate::log::{Log, LogError, Member};
+use crate::metrics::Counters;
+use crate::module::THREAD_STACK_BYTES;
+use crate::sink::SinkTask;
+use crate::stage::{StageTask, Writers};
+use crate::worker::{Pace, Stop, Task};
+
+/// When a run is over by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Never.
+    Stopped,
+    /// When the feeds are through and every record has reached its end.
+    Drained,
+}
+
+/// How a run ended.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Feeds, stages and sinks that ended before they were told to, with the reason.
+    pub failed: Vec<(String, String)>,
+}
+
+/// What a thread of a run does.
+struct Worker {
+    role: String,
+    thread: JoinHandle<Result<(), Stop>>,
+}
+
+/// A step of the drain: a group that must have read all of a topic.
+struct Reader {
+    group: String,
+    topic: String,
+    role: String,
+}
+
+/// How often a drain looks how far everyone is.
+const DRAIN_CHECK: Duration = Duration::from_millis(20);
+
+/// Runs until `stop` is set, or until everything is drained. `watch` gets the counters of everything that runs.
+///
+/// # Errors
+/// If the log refuses a worker from the start.
+pub fn run(
+    built: Built,
+    log: &Arc<dyn Log>,
+    commit_interval: Duration,
+    until: Until,
+    stop: &Arc<AtomicBool>,
+    mut watch: impl FnMut(&str, &Arc<Counters>),
+) -> Result<Outcome, LogError> {
+    let mut feeds = Vec::new();
+    let mut workers = Vec::new();
+    let mut readers = Vec::new();
+    // Feeds stop first, so that what they read is still carried to its end.
+    let halt = Arc::new(AtomicBool::new(false));
+    for feed in built.feeds {
+        let role = format!("feed {}", feed.config.name);
+        let group = format!("{}.feed.{}", built.name, feed.config.name);
+        let session = log.join(Member { group, topic: None, worker: 0, workers: 1 })?;
+        let counters = Arc::new(Counters::default());
+        watch(&role, &counters);
+        let task = FeedTask { feed, dead_letters: built.dead_letters.clone(), commit_interval, counters };
+        let stop = stop.clone();
+        feeds.push(spawn(role, move || run_feed(session, task, &stop)));
+    }
+    for (stage, config, from) in built.stages {
+        let role = format!("stage {}", stage.name);
+        let counters = Arc::new(Counters::default());
+        watch(&role, &counters);
+        let pace = Pace { batch_records: config.batch_records, commit_interval };
+        let task = || {
+            let writers = Writers::new(built.schemas.clone(), from.schema.clone());
+            StageTask::new(stage.clone(), writers, counters.clone())
+        };
+        let group = format!("{}.{}", built.name, stage.name);
+        readers.push(Reader { group: group.clone(), topic: stage.from.clone(), role: role.clone() });
+        start(log, &mut workers, &role, &group, (&stage.from, config.workers), pace, (&halt, &counters), task)?;
+    }
+    for (sink, config, from) in built.sinks {
+        let role = format!("sink {}", sink.name);
+        let counters = Arc::new(Counters::default());
+        watch(&role, &counters);
+        let pace = Pace { batch_records: SINK_BATCH_RECORDS, commit_interval };
+        let task = || {
+            let writers = Writers::new(built.schemas.clone(), from.schema.clone());
+            SinkTask::new(sink.clone(), writers, counters.clone())
+        };
+        let group = format!("{}.{}", built.name, sink.name);
+        readers.push(Reader { group: group.clone(), topic: sink.from.clone(), role: role.clone() });
+        start(log, &mut workers, &role, &group, (&sink.from, config.workers), pace, (&halt, &counters), task)?;
+    }
+    let mut outcome = Outcome::default();
+    let feeds_done = |feeds: &[Worker]| feeds.iter().all(|f| f.thread.is_finished());
+    while !stop.load(Ordering::Relaxed) {
+        if until == Until::Drained && feeds_done(&feeds) && drained(&**log, &readers, &workers)? {
+            break;
+        }
+        if !workers.is_empty() && workers.iter().all(|w| w.thread.is_finished()) {
+            // Nothing that could handle a record is left.
+            stop.store(true, Ordering::Relaxed);
+        }
+        std::thread::sleep(DRAIN_CHECK);
+    }
+    // A stop leaves the feeds where they are; a drain has seen them end.
+    stop.store(true, Ordering::Relaxed);
+    join(feeds, &mut outcome);
+    halt.store(true, Ordering::Relaxed);
+    join(workers, &mut outcome);
+    Ok(outcome)
+}
+
+/// Records of a sink's batch. Larger than a stage's, because nothing is called with it.
+const SINK_BATCH_RECORDS: usize = 4096;
+
+#[expect(clippy::too_many_arguments, reason = "one call for both kinds of workers, and each argument is its own thing")]
+fn start<T: Task + Send + 'static>(
+    log: &Arc<dyn Log>,
+    workers: &mut Vec<Worker>,
+    role: &str,
+    group: &str,
+    (topic, count): (&str, u32),
+    pace: Pace,
+    (halt, counters): (&Arc<AtomicBool>, &Arc<Counters>),
+    task: impl Fn() -> T,
+) -> Result<(), LogError> {
+    for worker in 0..count {
+        let member = Member { group: group.to_owned(), topic: Some(topic.to_owned()), worker, workers: count };
+        let mut session = log.join(member)?;
+        let (mut task, halt, counters) = (task(), halt.clone(), counters.clone());
+        let run = move || crate::worker::run(&mut *session, &mut task, pace, &halt, &counters);
+        workers.push(spawn(role.to_owned(), run));
+    }
+    Ok(())
+}
+
+fn spawn(role: String, run: impl FnOnce() -> Result<(), Stop> + Send + 'static) -> Worker {
+    let span = tracing::info_span!("worker", role);
+    let logged = role.clone();
+    let guarded = move || {
+        let _in = span.enter();
+        let result = run();
+        if let Err(error) = &result {
+            tracing::error!(role = logged, %error, "stopped");
+        }
+        result
+    };
+    let builder = std::thread::Builder::new().name(role.clone()).stack_size(THREAD_STACK_BYTES);
+    let thread = match builder.spawn(guarded) {
+        Ok(thread) => thread,
+        // A thread that cannot be had is a worker that has failed.
+        Err(error) => {
+            let failed = Stop::Policy(format!("no thread for it: {error}"));
+            std::thread::spawn(move || Err(failed))
+        }
+    };
+    Worker { role, thread }
+}
+
+/// Whether everyone has read everything, from the first reader to the last: once a topic is read to its end by all who
+/// write the next, the next grows no more. Who has failed is not waited for, nor is anyone behind it.
+fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker]) -> Result<bool, LogError> {
+    for reader in readers {
+        let alive = workers.iter().any(|w| w.role == reader.role && !w.thread.is_finished());
+        if !alive {
+            continue;
+        }
+        let Some(topic) = log.topic(&reader.topic)? else { continue };
+        for (partition, position) in log.committed(&reader.group, &reader.topic)? {
+            let end = topic.partitions.iter().find(|p| p.partition == partition).map_or(0, |p| p.end);
+            if position < end {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn join(workers: Vec<Worker>, outcome: &mut Outcome) {
+    for worker in workers {
+        match worker.thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => outcome.failed.push((worker.role, error.to_string())),
+            Err(_) => outcome.failed.push((worker.role, "it panicked; this is a bug of the host".to_owned())),
+        }
+    }
+}

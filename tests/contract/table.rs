@@ -1,0 +1,367 @@
+//! What every store of tables promises, as functions over a [`Store`], and the stores that keep it.
+
+use std::sync::Arc;
+
+use bespoke_record::Span;
+use host::table::{Cell, Column, ColumnType, Rows, TableError, TableSpec, sqlite};
+use rusqlite::Connection;
+
+/// The rows of a table as text.
+type Cells = Vec<Vec<Option<String>>>;
+
+/// A store of tables, as the contract sees it.
+trait Store {
+    fn ensure(&self, spec: &TableSpec, create: bool) -> Result<(), TableError>;
+    fn write(&mut self, rows: &Rows) -> Result<(), TableError>;
+    /// All rows by primary key.
+    fn rows(&self, table: &str) -> Cells;
+}
+
+/// A value of a row, with what it points into.
+enum Value {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(&'static str),
+    Blob(&'static [u8]),
+}
+use Value::{Blob, Integer, Null, Real, Text};
+
+fn column(name: &str, ty: ColumnType, nullable: bool) -> Column {
+    Column { name: name.to_owned(), ty, nullable }
+}
+
+/// A table with the key `(shop, at)` and the value `price`.
+fn prices() -> TableSpec {
+    TableSpec {
+        name: "prices".to_owned(),
+        columns: vec![
+            column("price", ColumnType::Long, true),
+            column("shop", ColumnType::Text, false),
+            column("at", ColumnType::TimestampMicros, false),
+        ],
+        partition_key: vec![1],
+        clustering_key: vec![2],
+    }
+}
+
+fn cells(arena: &mut Vec<u8>, values: &[Value]) -> Vec<Cell> {
+    let mut keep = |bytes: &[u8]| {
+        let start = arena.len() as u32;
+        arena.extend_from_slice(bytes);
+        Span { start, len: bytes.len() as u32 }
+    };
+    let cell = |value: &Value| match value {
+        Null => Cell::Null,
+        Integer(value) => Cell::Integer(*value),
+        Real(value) => Cell::Real(*value),
+        Text(text) => Cell::Text(keep(text.as_bytes())),
+        Blob(bytes) => Cell::Blob(keep(bytes)),
+    };
+    values.iter().map(cell).collect()
+}
+
+fn rows(spec: &TableSpec, upserts: &[Value], deletes: &[Value]) -> Rows {
+    let mut arena = b"not at the start".to_vec();
+    let upserts = cells(&mut arena, upserts);
+    let deletes = cells(&mut arena, deletes);
+    Rows { table: Arc::new(spec.clone()), arena, upserts, deletes }
+}
+
+fn some(cells: &[&str]) -> Vec<Option<String>> {
+    cells.iter().map(|cell| Some((*cell).to_owned())).collect()
+}
+
+// === The contract ===
+
+fn a_row_written_twice_is_there_once(store: &mut impl Store) {
+    let spec = prices();
+    store.ensure(&spec, true).unwrap();
+    let upserts = rows(&spec, &[Integer(7), Text("a"), Integer(1), Integer(8), Text("b"), Integer(1)], &[]);
+    store.write(&upserts).unwrap();
+    store.write(&upserts).unwrap();
+    assert_eq!(store.rows("prices"), [some(&["7", "a", "1"]), some(&["8", "b", "1"])]);
+}
+
+fn a_row_takes_the_place_of_that_with_its_key(store: &mut impl Store) {
+    let spec = prices();
+    store.ensure(&spec, true).unwrap();
+    store.write(&rows(&spec, &[Integer(7), Text("a"), Integer(1), Integer(8), Text("a"), Integer(2)], &[])).unwrap();
+    store.write(&rows(&spec, &[Null, Text("a"), Integer(1)], &[])).unwrap();
+    let first = vec![None, Some("a".to_owned()), Some("1".to_owned())];
+    assert_eq!(store.rows("prices"), [first, some(&["8", "a", "2"])]);
+}
+
+fn a_delete_removes_the_row_of_its_key_only(store: &mut impl Store) {
+    let spec = prices();
+    store.ensure(&spec, true).unwrap();
+    store.write(&rows(&spec, &[Integer(7), Text("a"), Integer(1), Integer(8), Text("a"), Integer(2)], &[])).unwrap();
+    let gone_and_never_there = [Text("a"), Integer(1), Text("z"), Integer(1)];
+    store.write(&rows(&spec, &[], &gone_and_never_there)).unwrap();
+    assert_eq!(store.rows("prices"), [some(&["8", "a", "2"])]);
+}
+
+fn every_type_keeps_its_values(store: &mut impl Store) {
+    use ColumnType as T;
+    let cases = [
+        (T::Boolean, Integer(1), "1"),
+        (T::Int, Integer(i64::from(i32::MIN)), "-2147483648"),
+        (T::Long, Integer(i64::MAX), "9223372036854775807"),
+        (T::Float, Real(f64::from(0.25f32)), "0.25"),
+        (T::Double, Real(1e-3), "0.001"),
+        (T::Text, Text("with \0 and ü"), "with \0 and ü"),
+        (T::Blob, Blob(&[0, 255]), "0x00ff"),
+        (T::Decimal, Text("-12345678901234567890.0100"), "-12345678901234567890.0100"),
+        (T::Uuid, Text("f81d4fae-7dec-11d0-a765-00a0c91e6bf6"), "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"),
+        (T::Date, Integer(-1), "-1"),
+        (T::TimeMicros, Integer(86_399_999_999), "86399999999"),
+        (T::TimestampMicros, Integer(i64::MIN), "-9223372036854775808"),
+        (T::TimestampMillis, Integer(0), "0"),
+        (T::Json, Text(r#"{"a":[1]}"#), r#"{"a":[1]}"#),
+    ];
+    let mut spec = TableSpec {
+        name: "every_type".to_owned(),
+        columns: vec![column("id", T::Int, false)],
+        partition_key: vec![0],
+        clustering_key: vec![],
+    };
+    let (mut full, mut expected) = (vec![Integer(1)], vec!["1"]);
+    for (index, (ty, value, text)) in cases.into_iter().enumerate() {
+        spec.columns.push(column(&format!("c{index}"), ty, true));
+        full.push(value);
+        expected.push(text);
+    }
+    let empty: Vec<Value> = (0..spec.columns.len()).map(|index| if index == 0 { Integer(2) } else { Null }).collect();
+    store.ensure(&spec, true).unwrap();
+    store.write(&rows(&spec, &full, &[])).unwrap();
+    store.write(&rows(&spec, &empty, &[])).unwrap();
+    let written = store.rows("every_type");
+    assert_eq!(written[0], some(&expected));
+    assert_eq!(written[1].iter().filter(|cell| cell.is_none()).count(), spec.columns.len() - 1);
+}
+
+fn a_table_may_have_key_columns_only(store: &mut impl Store) {
+    let mut spec = prices();
+    spec.columns.remove(0);
+    (spec.partition_key, spec.clustering_key) = (vec![0], vec![1]);
+    store.ensure(&spec, true).unwrap();
+    let upserts = rows(&spec, &[Text("a"), Integer(1)], &[]);
+    store.write(&upserts).unwrap();
+    store.write(&upserts).unwrap();
+    assert_eq!(store.rows("prices"), [some(&["a", "1"])]);
+}
+
+fn a_table_is_made_only_if_asked_to(store: &mut impl Store) {
+    let Err(TableError::Missing { table, ddl }) = store.ensure(&prices(), false) else {
+        panic!("found a table that nobody made");
+    };
+    assert_eq!(table, "prices");
+    assert!(ddl.contains("CREATE TABLE"), "{ddl}");
+    store.ensure(&prices(), true).unwrap();
+    store.ensure(&prices(), false).unwrap();
+}
+
+fn a_table_that_fits_is_kept_with_its_rows(store: &mut impl Store) {
+    let spec = prices();
+    store.ensure(&spec, true).unwrap();
+    store.write(&rows(&spec, &[Integer(7), Text("a"), Integer(1)], &[])).unwrap();
+    store.ensure(&spec, true).unwrap();
+    assert_eq!(store.rows("prices"), [some(&["7", "a", "1"])]);
+}
+
+/// What a difference is, and how the spec gets it.
+type Difference = (&'static str, fn(&mut TableSpec));
+
+fn a_table_that_does_not_fit_is_refused_and_kept(store: &mut impl Store) {
+    let spec = prices();
+    store.ensure(&spec, true).unwrap();
+    store.write(&rows(&spec, &[Integer(7), Text("a"), Integer(1)], &[])).unwrap();
+    let changes: [Difference; 5] = [
+        ("price", |spec| spec.columns[0].ty = ColumnType::Text),
+        ("price", |spec| spec.columns[0].nullable = false),
+        ("stock", |spec| spec.columns.push(column("stock", ColumnType::Int, true))),
+        ("primary key", |spec| spec.clustering_key.clear()),
+        ("primary key", |spec| (spec.partition_key, spec.clustering_key) = (vec![2], vec![1])),
+    ];
+    for (named, change) in changes {
+        let mut changed = spec.clone();
+        change(&mut changed);
+        for create in [true, false] {
+            let Err(error @ TableError::Different { .. }) = store.ensure(&changed, create) else {
+                panic!("takes a table in spite of its {named}");
+            };
+            let text = error.to_string();
+            assert!(text.contains(named) && text.contains("wanted") && text.contains("found"), "{text}");
+            assert!(text.contains("CREATE TABLE"), "{text}");
+        }
+    }
+    assert_eq!(store.rows("prices"), [some(&["7", "a", "1"])]);
+}
+
+fn a_spec_that_no_table_can_have_is_refused(store: &mut impl Store) {
+    let changes: [Difference; 5] = [
+        ("no key", |spec| spec.partition_key.clear()),
+        ("key outside", |spec| spec.clustering_key = vec![3]),
+        ("key twice", |spec| spec.clustering_key = vec![1]),
+        ("two columns of one name", |spec| spec.columns[0].name = "SHOP".to_owned()),
+        ("no name", |spec| spec.name.clear()),
+    ];
+    for (named, change) in changes {
+        let mut spec = prices();
+        change(&mut spec);
+        assert!(matches!(store.ensure(&spec, true), Err(TableError::Spec { .. })), "{named}");
+    }
+}
+
+// === SQLite ===
+
+fn read_all(conn: &Connection, table: &str) -> Cells {
+    sqlite::top(conn, table, usize::MAX).expect("a table").1
+}
+
+impl Store for Connection {
+    fn ensure(&self, spec: &TableSpec, create: bool) -> Result<(), TableError> {
+        sqlite::ensure(self, spec, create)
+    }
+
+    fn write(&mut self, rows: &Rows) -> Result<(), TableError> {
+        let tx = self.transaction().expect("a transaction");
+        sqlite::write(&tx, rows)?;
+        tx.commit().expect("a commit");
+        Ok(())
+    }
+
+    fn rows(&self, table: &str) -> Cells {
+        read_all(self, table)
+    }
+}
+
+fn sqlite_store() -> Connection {
+    Connection::open_in_memory().expect("a database")
+}
+
+macro_rules! stores_keep {
+    ($($promise:ident),* $(,)?) => {
+        mod sqlite_tables {
+            $(#[test]
+            fn $promise() {
+                super::$promise(&mut super::sqlite_store());
+            })*
+        }
+    };
+}
+
+stores_keep!(
+    a_row_written_twice_is_there_once,
+    a_row_takes_the_place_of_that_with_its_key,
+    a_delete_removes_the_row_of_its_key_only,
+    every_type_keeps_its_values,
+    a_table_may_have_key_columns_only,
+    a_table_is_made_only_if_asked_to,
+    a_table_that_fits_is_kept_with_its_rows,
+    a_table_that_does_not_fit_is_refused_and_kept,
+    a_spec_that_no_table_can_have_is_refused,
+);
+
+#[test]
+fn names_are_names_whatever_is_in_them() {
+    let nasty = [
+        "x\"; DROP TABLE victims; --",
+        "'; DELETE FROM victims; --",
+        "select",
+        "two words",
+        "\"",
+        "[x]",
+        "`x`",
+        "%_?1:a@b$c",
+        "ü\n",
+        ")",
+    ];
+    let mut store = sqlite_store();
+    store.execute_batch("CREATE TABLE victims (x); INSERT INTO victims VALUES (1);").unwrap();
+    for name in nasty {
+        let spec = TableSpec {
+            name: name.to_owned(),
+            columns: vec![
+                column(name, ColumnType::Text, false),
+                column(&format!("{name}2"), ColumnType::Int, false),
+                column(&format!("{name}3"), ColumnType::Int, true),
+            ],
+            partition_key: vec![0],
+            clustering_key: vec![1],
+        };
+        store.ensure(&spec, true).unwrap();
+        store.ensure(&spec, false).unwrap();
+        store.write(&rows(&spec, &[Text("a"), Integer(1), Integer(2), Text("b"), Integer(1), Null], &[])).unwrap();
+        store.write(&rows(&spec, &[Text("a"), Integer(1), Integer(3)], &[Text("b"), Integer(1)])).unwrap();
+        let (columns, cells) = sqlite::top(&store, name, 10).unwrap();
+        assert_eq!(columns, [name.to_owned(), format!("{name}2"), format!("{name}3")]);
+        assert_eq!(cells, [some(&["a", "1", "3"])]);
+    }
+    assert_eq!(read_all(&store, "victims"), [some(&["1"])]);
+    assert!(matches!(sqlite::top(&store, "victims; --", 1), Err(TableError::NoTable(_))));
+    let with_zero = TableSpec { name: "a\0b".to_owned(), ..prices() };
+    assert!(matches!(store.ensure(&with_zero, true), Err(TableError::Spec { .. })));
+}
+
+#[test]
+fn a_column_added_by_hand_neither_hinders_nor_is_lost() {
+    let mut store = sqlite_store();
+    store.ensure(&prices(), true).unwrap();
+    store.execute_batch("ALTER TABLE prices ADD COLUMN note TEXT").unwrap();
+    store.write(&rows(&prices(), &[Integer(7), Text("a"), Integer(1)], &[])).unwrap();
+    store.execute_batch("UPDATE prices SET note = 'mine'").unwrap();
+    store.ensure(&prices(), false).unwrap();
+    store.write(&rows(&prices(), &[Integer(8), Text("a"), Integer(1)], &[])).unwrap();
+    assert_eq!(store.rows("prices"), [some(&["8", "a", "1", "mine"])]);
+
+    let mut with_note = prices();
+    with_note.columns.insert(0, column("note", ColumnType::Text, true));
+    (with_note.partition_key, with_note.clustering_key) = (vec![2], vec![3]);
+    store.ensure(&with_note, false).unwrap();
+
+    store.execute_batch("DROP TABLE prices; CREATE TABLE prices (shop TEXT NOT NULL, at INT NOT NULL, price INTEGER, needed TEXT NOT NULL, PRIMARY KEY (shop, at))").unwrap();
+    let refused = store.ensure(&prices(), false).unwrap_err().to_string();
+    assert!(refused.contains("\"needed\": wanted no such column, found TEXT NOT NULL"), "{refused}");
+}
+
+#[test]
+fn what_is_no_table_is_refused() {
+    let store = sqlite_store();
+    store.execute_batch("CREATE VIEW prices AS SELECT 1 AS price, 'a' AS shop, 2 AS at").unwrap();
+    let refused = store.ensure(&prices(), true).unwrap_err().to_string();
+    assert!(refused.contains("found a view"), "{refused}");
+    let internal = TableSpec { name: "SQLite_mine".to_owned(), ..prices() };
+    assert!(matches!(store.ensure(&internal, true), Err(TableError::Spec { .. })));
+}
+
+#[test]
+fn a_nan_is_kept_as_null() {
+    let mut spec = prices();
+    spec.columns[0] = column("price", ColumnType::Double, false);
+    let mut store = sqlite_store();
+    store.ensure(&spec, true).unwrap();
+    store.write(&rows(&spec, &[Real(f64::NAN), Text("a"), Integer(1)], &[])).unwrap();
+    assert_eq!(store.rows("prices"), [vec![None, Some("a".to_owned()), Some("1".to_owned())]]);
+}
+
+#[test]
+fn a_row_that_is_refused_says_of_which_table() {
+    let mut store = sqlite_store();
+    store.ensure(&prices(), true).unwrap();
+    let refused = store.write(&rows(&prices(), &[Text("dear"), Text("a"), Integer(1)], &[])).unwrap_err();
+    assert!(refused.to_string().starts_with("table `prices`: "), "{refused}");
+    assert_eq!(store.rows("prices"), Cells::new());
+}
+
+#[test]
+fn the_first_rows_come_by_primary_key() {
+    let mut store = sqlite_store();
+    store.ensure(&prices(), true).unwrap();
+    let unsorted =
+        [Integer(1), Text("b"), Integer(1), Integer(2), Text("a"), Integer(9), Integer(3), Text("a"), Integer(3)];
+    store.write(&rows(&prices(), &unsorted, &[])).unwrap();
+    let (columns, cells) = sqlite::top(&store, "prices", 2).unwrap();
+    assert_eq!(columns, ["price", "shop", "at"]);
+    assert_eq!(cells, [some(&["3", "a", "3"]), some(&["2", "a", "9"])]);
+}
