@@ -1,7 +1,9 @@
 //! The forms in which records come in and go out besides Avro itself: JSON, CSV, Avro object container files.
 //!
-//!     bytes of a file ── reader ──> lines ──> json / csv ──> Avro datum        datum ── json ──> text
-//!                                └> container ─────────────> Avro datum        datum ── container ──> file
+//! ```text
+//! bytes of a file ── reader ──> lines ──> json / csv ──> Avro datum        datum ── json ──> text
+//!                            └> container ─────────────> Avro datum        datum ── container ──> file
+//! ```
 //!
 //! All of it works from Avro bytes and to Avro bytes, by the schema; input may be anything. Called by feeds, by the
 //! commands that show records, and by sinks for columns of JSON and decimals.

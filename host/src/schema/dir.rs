@@ -175,10 +175,10 @@ mod tests {
             ("z.avsc", PRICE, "too"),
         ] {
             let (_folder, dir) = folder(&[("price.avsc", PRICE), (name, text)]);
-            let error = dir.err().expect(says).to_string();
+            let error = dir.expect_err(says).to_string();
             assert!(error.contains(name) && error.contains(says), "{error}");
         }
-        let error = SchemaDir::read(Path::new("/nowhere/at/all")).err().expect("not there").to_string();
+        let error = SchemaDir::read(Path::new("/nowhere/at/all")).expect_err("not there").to_string();
         assert!(error.contains("/nowhere/at/all"), "{error}");
     }
 }

@@ -4,9 +4,11 @@
 //! is then rewritten from Avro bytes to Avro bytes, and no value is ever built. What a writer *may* write but a reader
 //! cannot take (a branch of a union, a symbol of an enum) is an error only when such a value comes.
 //!
-//!     plan      which operation for which pair of types       matching  which types go together
-//!     apply     the operations on a datum                     skip      walking over values
-//!                                                             default   JSON defaults to bytes
+//! ```text
+//! plan      which operation for which pair of types       matching  which types go together
+//! apply     the operations on a datum                     skip      walking over values
+//!                                                         default   JSON defaults to bytes
+//! ```
 //!
 //! Called by the boundary's plans, by sinks and by everything that shows records.
 

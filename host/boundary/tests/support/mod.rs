@@ -3,9 +3,11 @@
 //! Schemas never recurse. A named type is called after its place, so that two schemas that are made from one another
 //! agree on the names of what they have in common.
 
-use apache_avro::Decimal;
+use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema::{InnerDecimalSchema, Schema as Avro};
 use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
+use apache_avro::{AvroResult, Decimal};
 use proptest::collection::{hash_map, vec};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
@@ -200,4 +202,16 @@ pub fn arb_value(schema: &Avro) -> BoxedStrategy<Value> {
         }
         other => panic!("no such schema is made: {other:?}"),
     }
+}
+
+/// A value's datum, as apache-avro writes it.
+pub fn encode(schema: &Avro, value: Value) -> Vec<u8> {
+    let writer = GenericDatumWriter::builder(schema).build().expect("a schema that stands alone");
+    writer.write_value_to_vec(value).expect("a value of the schema")
+}
+
+/// A datum's value, as apache-avro reads and resolves it.
+#[allow(dead_code, reason = "not every test resolves")]
+pub fn decode(writer: &Avro, mut datum: &[u8], reader: Option<&Avro>) -> AvroResult<Value> {
+    GenericDatumReader::builder(writer).maybe_reader_schema(reader).build()?.read_value(&mut datum)
 }

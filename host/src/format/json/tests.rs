@@ -206,7 +206,7 @@ proptest! {
             (Just(ty), value)
         }).prop_map(|(ty, value)| (schema(&ty.json()), value))
     ) {
-        let datum = apache_avro::to_avro_datum(schema.authority(), value).expect("a value of the schema");
+        let datum = support::encode(schema.authority(), value);
         comes_back(&schema, &datum);
     }
 }
