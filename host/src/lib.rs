@@ -1,7 +1,6 @@
 //! The host: a stream processor that runs sandboxed WebAssembly modules on Avro topics.
 
 pub mod command;
-pub mod cli;
 pub mod config;
 pub mod dead_letter;
 pub mod feed;
@@ -14,9 +13,6 @@ pub mod schema;
 pub mod shutdown;
 pub mod sink;
 pub mod stage;
-pub mod progress;
-pub mod schema;
-pub mod shutdown;
 pub mod table;
 pub mod wit;
 pub mod worker;

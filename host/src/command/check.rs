@@ -36,7 +36,12 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
                 && found.partitions.len() != topic.partitions as usize
             {
                 let (topic, wanted) = (topic.name.clone(), topic.partitions);
-                return Err(crate::log::LogError::Partitions { topic, existing: found.partitions.len() as u32, wanted }.into());
+                return Err(crate::log::LogError::Partitions {
+                    topic,
+                    existing: found.partitions.len() as u32,
+                    wanted,
+                }
+                .into());
             }
         }
     }

@@ -136,7 +136,7 @@ fn lines(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result<()
     while !shutdown.is_requested() {
         if args.rate > 0 && made as f64 >= started.elapsed().as_secs_f64() * f64::from(args.rate) {
             out.flush()?;
-            shutdown.wait(Duration::from_millis(5));
+            let _ = shutdown.wait(Duration::from_millis(5));
             continue;
         }
         text.clear();

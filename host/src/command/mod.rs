@@ -26,7 +26,8 @@ fn sandbox() -> Result<Sandbox> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-    let cache = base.map(|base| base.join("bespoke").join("modules")).filter(|dir| std::fs::create_dir_all(dir).is_ok());
+    let cache =
+        base.map(|base| base.join("bespoke").join("modules")).filter(|dir| std::fs::create_dir_all(dir).is_ok());
     if cache.is_none() {
         tracing::info!("there is no folder for caches, so modules are compiled at every start");
     }

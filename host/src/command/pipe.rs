@@ -55,7 +55,8 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
     let (mut outputs, mut written) = (Vec::new(), HashMap::new());
     for (i, name) in signature.answer.outputs().iter().enumerate() {
         let topic = name.unwrap_or("output").to_owned();
-        let json = output_schema(signature, i, &schema, &topic).with_context(|| format!("module `{}`", module.name()))?;
+        let json =
+            output_schema(signature, i, &schema, &topic).with_context(|| format!("module `{}`", module.name()))?;
         let made = Schema::parse(&json)?;
         written.insert(topic.clone(), (made, name.is_some()));
         outputs.push(Destination { topic, key: None });
@@ -145,7 +146,8 @@ impl PipeSession {
     fn read(&mut self, max_records: usize, until: Instant) -> Result<Batch, LogError> {
         let mut builder = BatchBuilder::new();
         let mut value = Vec::new();
-        let failed = |e: Box<dyn std::error::Error + Send + Sync>| LogError::Store { path: INPUT.to_owned(), source: e };
+        let failed =
+            |e: Box<dyn std::error::Error + Send + Sync>| LogError::Store { path: INPUT.to_owned(), source: e };
         while builder.len() < max_records {
             value.clear();
             value.extend_from_slice(&framing::prefix(1));
@@ -238,7 +240,9 @@ impl Session for PipeSession {
             Ok(()) => {}
             // Nobody reads any more, so nothing more is worth doing.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => self.shutdown.request(),
-            Err(source) => return Err(LogError::Store { path: "standard output".to_owned(), source: Box::new(source) }),
+            Err(source) => {
+                return Err(LogError::Store { path: "standard output".to_owned(), source: Box::new(source) });
+            }
         }
         self.open.clear();
         if let [(_, state)] = commit.states {

@@ -63,7 +63,9 @@ pub fn run(args: &RunArgs, shutdown: &Shutdown) -> Result<bool> {
         (module, _, None) => {
             let path = args.pipeline.clone().unwrap_or_else(|| PathBuf::from(PIPELINE));
             if module.is_some() && !path.exists() {
-                bail!("there is no {PIPELINE} here, so the module needs a schema: add --schema S.avsc to run it as a pipe");
+                bail!(
+                    "there is no {PIPELINE} here, so the module needs a schema: add --schema S.avsc to run it as a pipe"
+                );
             }
             let mut config = load(&path, &args.set)?;
             let only = module.as_deref().map(|m| lone_stage_of(&mut config, m)).transpose()?;
@@ -146,7 +148,13 @@ fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: 
     let log: Arc<dyn Log> = Arc::new(log);
     let until = if until_end { Until::Drained } else { Until::Stopped };
     let (started, mut told) = (Instant::now(), Instant::now());
-    tracing::info!(pipeline = built.name, feeds = built.feeds.len(), stages = built.stages.len(), sinks = built.sinks.len(), "running");
+    tracing::info!(
+        pipeline = built.name,
+        feeds = built.feeds.len(),
+        stages = built.stages.len(),
+        sinks = built.sinks.len(),
+        "running"
+    );
     let outcome = run_pipeline(built, &log, config.log.commit_interval, until, shutdown, |watched| {
         if told.elapsed() >= TELL {
             told = Instant::now();

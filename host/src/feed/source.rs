@@ -11,7 +11,7 @@ use super::generate::{Generator, GeneratorError, GeneratorOptions};
 use crate::format::reader::{Format, Item, Position, ReadError, ReadOptions, RecordReader, Source as From};
 
 /// Something that gives records, one after the other.
-pub trait Source {
+pub trait Source: Send {
     /// The next record, whose Avro bytes are appended to `datum`.
     ///
     /// # Errors
@@ -58,7 +58,9 @@ pub enum FeedError {
     #[error(transparent)]
     Generator(#[from] GeneratorError),
     /// The position that the log holds is not one of this kind of source.
-    #[error("its position in the log does not fit its source; was the feed changed? give it another name to begin anew")]
+    #[error(
+        "its position in the log does not fit its source; was the feed changed? give it another name to begin anew"
+    )]
     Position,
     /// The log's records of this topic have another schema.
     #[error("the generator makes records of schemas/product.avsc, and the topic's schema is another")]

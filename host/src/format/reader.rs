@@ -209,8 +209,9 @@ impl RecordReader {
             })?,
             Form::Csv(lines, columns) => next_line(&self.name, lines, |line| columns.encode(line, &self.schema, out))?,
             Form::Avro(container, resolution) => {
-                let datum =
-                    container.next_datum().map_err(|source| ReadError::Container { name: self.name.clone(), source })?;
+                let datum = container
+                    .next_datum()
+                    .map_err(|source| ReadError::Container { name: self.name.clone(), source })?;
                 datum.map(|datum| match resolution.apply(datum, out) {
                     Ok(()) => Item::Datum,
                     Err(e) => Item::Rejected { raw: datum.to_vec(), reason: e.to_string(), line: None },

@@ -72,7 +72,9 @@ pub enum BuildError {
         known: String,
     },
     /// A topic whose schema nobody tells.
-    #[error("{role} `{name}` uses topic `{topic}`, whose schema is not known; add `\"{topic}\" = {{ schema = … }}` to [topics]")]
+    #[error(
+        "{role} `{name}` uses topic `{topic}`, whose schema is not known; add `\"{topic}\" = {{ schema = … }}` to [topics]"
+    )]
     NoTopicSchema {
         /// Stage, sink or feed.
         role: &'static str,
@@ -166,9 +168,7 @@ pub fn build(
     let mut stages = Vec::new();
     let mut waiting: Vec<&config::Stage> = config.stages.iter().collect();
     while !waiting.is_empty() {
-        let written_later = |topic: &str| {
-            waiting.iter().any(|s| s.to.outputs().iter().any(|(_, o)| o.topic == *topic))
-        };
+        let written_later = |topic: &str| waiting.iter().any(|s| s.to.outputs().iter().any(|(_, o)| o.topic == *topic));
         // A stage goes before those that read what it writes, as far as their order is not free.
         let ready = waiting.iter().position(|s| !written_later(&s.from));
         let Some(next) = ready else { return Err(BuildError::Cycle(waiting[0].name.clone())) };
@@ -293,8 +293,7 @@ impl Builder<'_> {
         let module = Module::load(self.sandbox, &config.module, limits(config.limits))
             .map_err(|source| BuildError::Module { stage: stage(), source })?;
         let module = Arc::new(module);
-        let mismatch =
-            |source| BuildError::Mismatch { stage: stage(), module: module.name().to_owned(), source };
+        let mismatch = |source| BuildError::Mismatch { stage: stage(), module: module.name().to_owned(), source };
         let signature = module.signature();
         Plan::check_input(signature, &from.schema).map_err(mismatch)?;
         let outputs = outputs_in_order(&config.name, &config.to, &signature.answer.outputs())?;
@@ -322,11 +321,7 @@ impl Builder<'_> {
             schemas.iter().map(|s| Output { schema: &s.schema, prefix: framing::prefix(s.id).to_vec() }).collect();
         let plan = Plan::compile(signature.clone(), &from.schema, &typed).map_err(mismatch)?;
         if let Err(fault) = Instance::new(&module, &config.settings) {
-            return Err(BuildError::Start {
-                stage: stage(),
-                module: module.name().to_owned(),
-                why: fault.to_string(),
-            });
+            return Err(BuildError::Start { stage: stage(), module: module.name().to_owned(), why: fault.to_string() });
         }
         let built = Stage {
             name: stage(),
@@ -384,10 +379,7 @@ fn outputs_in_order<'c>(
         (config::To::One(output), [_]) => Ok(vec![output]),
         (config::To::One(_), named) => {
             let names: Vec<_> = named.iter().flatten().copied().collect();
-            Err(fail(format!(
-                "the module has the outputs {}; give each a topic in [stage.to]",
-                names.join(", ")
-            )))
+            Err(fail(format!("the module has the outputs {}; give each a topic in [stage.to]", names.join(", "))))
         }
         (config::To::Named(named), [None]) => match named.values().collect::<Vec<_>>().as_slice() {
             [only] => Ok(vec![only]),

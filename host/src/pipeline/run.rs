@@ -10,12 +10,12 @@ use crate::config;
 use crate::feed::{FeedTask, Open, Source, open_file, open_generator, run_feed};
 use crate::format::reader::Format;
 use crate::log::{Log, LogError, Member};
-use bespoke_boundary::Schema;
 use crate::metrics::Counters;
 use crate::module::THREAD_STACK_BYTES;
 use crate::sink::SinkTask;
 use crate::stage::{StageTask, Writers};
 use crate::worker::{Pace, Stop, Task};
+use bespoke_boundary::Schema;
 
 /// When a run is over by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

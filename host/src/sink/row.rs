@@ -34,7 +34,10 @@ enum Part {
     Blob,
     Fixed(usize),
     Symbol(Vec<String>),
-    Decimal { scale: usize, fixed: Option<usize> },
+    Decimal {
+        scale: usize,
+        fixed: Option<usize>,
+    },
     UuidBytes(Option<usize>),
     /// Anything else, as JSON.
     Json(TypeId, Skip),
@@ -45,7 +48,7 @@ enum Part {
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {
     /// A key column is null.
-    #[error("key column `{0}` is null, so that there is no row for it")]
+    #[error("key column `{0}` is null or not a number, so that there is no row for it")]
     NullKey(String),
     /// The bytes are not what the schema says.
     #[error("not a record of the topic's schema: {0}")]
@@ -115,7 +118,9 @@ impl RowPlan {
             }
         }
         cursor.end()?;
-        match self.keys.iter().find(|k| cells[first + **k] == Cell::Null) {
+        // SQLite keeps NaN as null, and no store finds a row by it.
+        let no_key = |cell: Cell| matches!(cell, Cell::Null) || matches!(cell, Cell::Real(x) if x.is_nan());
+        match self.keys.iter().find(|k| no_key(cells[first + **k])) {
             Some(key) => Err(RowError::NullKey(self.names[*key].clone())),
             None => Ok(()),
         }

@@ -66,8 +66,7 @@ impl SinkTask {
 
     fn upsert(&mut self, batch: &Batch, index: usize) -> Result<(), (Kind, String)> {
         let Some(value) = batch.entries()[index].value else { return Ok(()) };
-        let (id, datum) =
-            framing::split_span(batch.arena(), value).map_err(|e| (Kind::Decode, e.to_string()))?;
+        let (id, datum) = framing::split_span(batch.arena(), value).map_err(|e| (Kind::Decode, e.to_string()))?;
         let resolution = self.writers.get(id).map_err(|why| (Kind::Schema, why.to_owned()))?;
         let mut datum = datum.of(batch.arena());
         if let Some(resolution) = resolution {
@@ -104,7 +103,8 @@ impl SinkTask {
             let name = &table.columns[*column].name;
             let part = self.sink.key.iter().position(|k| k == name).and_then(|i| parts.get(i));
             let part = part.ok_or_else(|| why(&format!("column `{name}` is not part of the topic's key")))?;
-            cells.push(cell_of(part, table.columns[*column].ty, &mut self.rows.arena).ok_or_else(|| why("wrong type"))?);
+            cells
+                .push(cell_of(part, table.columns[*column].ty, &mut self.rows.arena).ok_or_else(|| why("wrong type"))?);
         }
         let mut encoded = Vec::with_capacity(32);
         for cell in &cells {

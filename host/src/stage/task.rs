@@ -221,7 +221,8 @@ impl StageTask {
                 match emitter.row(*row, framing::PREFIX_BYTES, destination.key.as_ref(), newest_ms) {
                     Ok(()) => {}
                     Err(EmitError::Key(error)) => {
-                        let reason = format!("analyze: a row for topic `{}` cannot be keyed: {error}", destination.topic);
+                        let reason =
+                            format!("analyze: a row for topic `{}` cannot be keyed: {error}", destination.topic);
                         return Ok(Err(Fault { kind: FaultKind::Answer, reason }));
                     }
                     Err(error) => return Err(full(error)),
@@ -241,13 +242,7 @@ impl StageTask {
     }
 
     /// Diverts what cannot be handled, as the stage is told to.
-    fn divert(
-        &mut self,
-        session: &mut dyn Session,
-        partition: u32,
-        batch: &Batch,
-        bad: Vec<Bad>,
-    ) -> Result<(), Stop> {
+    fn divert(&mut self, session: &mut dyn Session, partition: u32, batch: &Batch, bad: Vec<Bad>) -> Result<(), Stop> {
         if bad.is_empty() {
             return Ok(());
         }
