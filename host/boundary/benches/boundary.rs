@@ -175,6 +175,7 @@ fn native(c: &mut Criterion) {
     });
 }
 
+#[expect(deprecated, reason = "what its replacement does per datum, without its set-up")]
 fn apache_avro(c: &mut Criterion) {
     let schema = apache_avro::Schema::parse_str(PRODUCT).expect("the schema");
     let (batch, spans) = batch();

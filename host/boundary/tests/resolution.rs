@@ -111,11 +111,9 @@ fn parse(ty: &Ty) -> (Avro, Schema) {
 fn arb_pair() -> impl Strategy<Value = (Ty, Ty, bool)> {
     (arb_schema(), prop::collection::vec(any::<u8>(), 0..80)).prop_map(|(writer, choices)| {
         let mut choices = Choices { bytes: choices.into_iter(), lost_branch: false };
-        let reader = loop {
-            match evolve(&writer, &mut choices) {
-                Ty::Union(mut branches) => break branches.remove(1),
-                record => break record,
-            }
+        let reader = match evolve(&writer, &mut choices) {
+            Ty::Union(mut branches) => branches.remove(1),
+            record => record,
         };
         (writer, reader, choices.lost_branch)
     })

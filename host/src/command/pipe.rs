@@ -262,6 +262,10 @@ impl Session for PipeSession {
         Ok(())
     }
 
+    fn max_record_bytes(&self) -> usize {
+        usize::MAX
+    }
+
     fn holds_tables(&self) -> bool {
         false
     }

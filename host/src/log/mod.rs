@@ -97,6 +97,9 @@ pub trait Session: Send {
     /// If the store cannot be read.
     fn abort(&mut self) -> Result<(), LogError>;
 
+    /// Bytes of the largest record that [`Session::append`] takes, counting all of its parts as they are written.
+    fn max_record_bytes(&self) -> usize;
+
     /// Whether [`Commit::rows`] is taken, which is so when the tables live in the log's own store.
     fn holds_tables(&self) -> bool;
 }

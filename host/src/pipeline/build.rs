@@ -22,9 +22,9 @@ pub struct Built {
     /// Feeds, in the order of the file.
     pub feeds: Vec<BuiltFeed>,
     /// Stages, each after those that write what it reads.
-    pub stages: Vec<(Arc<Stage>, config::Stage, TopicSchema)>,
+    pub stages: Vec<BuiltStage>,
     /// Sinks.
-    pub sinks: Vec<(Arc<Sink>, config::Sink, TopicSchema)>,
+    pub sinks: Vec<BuiltSink>,
     /// Tables that sinks fill, to be made or checked.
     pub tables: Vec<(TableSpec, bool)>,
     /// Topics with their partitions.
@@ -34,6 +34,12 @@ pub struct Built {
     /// The topic of dead letters.
     pub dead_letters: String,
 }
+
+/// A stage, what the file says of it, and the schema of the topic that it reads.
+pub type BuiltStage = (Arc<Stage>, config::Stage, TopicSchema);
+
+/// A sink, what the file says of it, and the schema of the topic that it reads.
+pub type BuiltSink = (Arc<Sink>, config::Sink, TopicSchema);
 
 /// A feed and the schema of its topic.
 pub struct BuiltFeed {
@@ -287,7 +293,7 @@ impl Builder<'_> {
         Ok(BuiltFeed { config: feed.clone(), topic, key })
     }
 
-    fn stage(&mut self, config: &config::Stage) -> Result<(Arc<Stage>, config::Stage, TopicSchema), BuildError> {
+    fn stage(&mut self, config: &config::Stage) -> Result<BuiltStage, BuildError> {
         let stage = || config.name.clone();
         let from = self.topic("stage", &config.name, &config.from)?;
         let module = Module::load(self.sandbox, &config.module, limits(config.limits))
@@ -342,7 +348,7 @@ impl Builder<'_> {
         Ok((Arc::new(built), config.clone(), from))
     }
 
-    fn sink(&mut self, config: &config::Sink) -> Result<((Arc<Sink>, config::Sink, TopicSchema), bool), BuildError> {
+    fn sink(&mut self, config: &config::Sink) -> Result<(BuiltSink, bool), BuildError> {
         let from = self.topic("sink", &config.name, &config.from)?;
         let table = self.config.tables.get(&config.table).ok_or_else(|| BuildError::Outputs {
             stage: config.name.clone(),

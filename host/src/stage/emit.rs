@@ -12,7 +12,11 @@ pub struct Emitter {
     entries: Vec<Entry>,
     headers: Vec<(Span, Option<Span>)>,
     provenance: Option<(Span, Option<Span>)>,
+    largest: usize,
 }
+
+/// Bytes of a record's lengths, offset and timestamp, and of each header's lengths, at most.
+const OVERHEAD_BYTES: usize = 64;
 
 /// A record that cannot be emitted.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +33,7 @@ impl Emitter {
     /// Starts with the bytes of the answers, to which spans refer.
     #[must_use]
     pub fn new(arena: Vec<u8>, records: usize) -> Self {
-        Self { arena, entries: Vec::with_capacity(records), headers: Vec::new(), provenance: None }
+        Self { arena, entries: Vec::with_capacity(records), headers: Vec::new(), provenance: None, largest: 0 }
     }
 
     /// Every record gets this header.
@@ -70,7 +74,7 @@ impl Emitter {
         }
         let headers = self.headers.len() as u32 - first_header;
         let timestamp_ms = input.timestamp_ms;
-        self.entries.push(Entry { key, value: Some(value), first_header, headers, timestamp_ms, offset: 0 });
+        self.add(Entry { key, value: Some(value), first_header, headers, timestamp_ms, offset: 0 });
         Ok(())
     }
 
@@ -85,7 +89,7 @@ impl Emitter {
         self.copy_headers(batch, input)?;
         let headers = self.headers.len() as u32 - first_header;
         let timestamp_ms = input.timestamp_ms;
-        self.entries.push(Entry { key, value: None, first_header, headers, timestamp_ms, offset: 0 });
+        self.add(Entry { key, value: None, first_header, headers, timestamp_ms, offset: 0 });
         Ok(())
     }
 
@@ -111,8 +115,24 @@ impl Emitter {
             Some(_) => (0, 1),
             None => (0, 0),
         };
-        self.entries.push(Entry { key, value: Some(value), first_header, headers, timestamp_ms, offset: 0 });
+        self.add(Entry { key, value: Some(value), first_header, headers, timestamp_ms, offset: 0 });
         Ok(())
+    }
+
+    /// Bytes of the largest record, with all that is written around it.
+    #[must_use]
+    pub fn largest_bytes(&self) -> usize {
+        self.largest
+    }
+
+    fn add(&mut self, entry: Entry) {
+        let first = entry.first_header as usize;
+        let headers = &self.headers[first..first + entry.headers as usize];
+        let in_headers: usize =
+            headers.iter().map(|(n, v)| n.len as usize + v.map_or(0, |v| v.len as usize) + OVERHEAD_BYTES).sum();
+        let parts = [entry.key, entry.value].into_iter().flatten().map(|span| span.len as usize);
+        self.largest = self.largest.max(parts.sum::<usize>() + in_headers + OVERHEAD_BYTES);
+        self.entries.push(entry);
     }
 
     /// How many are in.

@@ -129,7 +129,15 @@ impl StageTask {
         }
         let (answered, undecoded) = (self.exchange.len(), bad.len());
         match stage.plan.signature().function {
-            Function::Process => self.emit_answers(session, batch, &tombstones, &mut bad)?,
+            Function::Process => {
+                let (emitter, dropped) = self.answers_of_batch(batch, &tombstones, &mut bad)?;
+                if let Some(fault) = self.too_large(session, 0, &emitter) {
+                    return Ok(Err(fault));
+                }
+                self.counters.dropped.add(dropped);
+                self.counters.records_out.add(emitter.len() as u64);
+                self.append(session, 0, emitter)?;
+            }
             Function::Analyze if answered == 0 => {}
             Function::Analyze => {
                 let newest = batch.entries()[range].iter().map(|e| e.timestamp_ms).max().unwrap_or_default();
@@ -137,6 +145,10 @@ impl StageTask {
                     Ok(emitters) => emitters,
                     Err(fault) => return Ok(Err(fault)),
                 };
+                // All are looked at before the first is appended: either all of the answer counts, or nothing.
+                if let Some(fault) = emitters.iter().find_map(|(output, e)| self.too_large(session, *output, e)) {
+                    return Ok(Err(fault));
+                }
                 for (output, emitter) in emitters {
                     self.counters.records_out.add(emitter.len() as u64);
                     self.append(session, output, emitter)?;
@@ -151,13 +163,12 @@ impl StageTask {
     }
 
     /// `process`: one answer per record, tombstones in their places.
-    fn emit_answers(
+    fn answers_of_batch(
         &mut self,
-        session: &mut dyn Session,
         batch: &Batch,
         tombstones: &[usize],
         bad: &mut Vec<Bad>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(Emitter, u64), Stop> {
         let stage = &*self.stage;
         let destination = &stage.outputs[0];
         let verdicts = self.exchange.answers().verdicts.clone();
@@ -192,9 +203,19 @@ impl StageTask {
         for rest in tombstones {
             emitter.tombstone(batch, *rest).map_err(full)?;
         }
-        self.counters.dropped.add(dropped);
-        self.counters.records_out.add(emitter.len() as u64);
-        self.append(session, 0, emitter)
+        Ok((emitter, dropped))
+    }
+
+    /// A record that the log would not take is an answer that cannot be used.
+    fn too_large(&self, session: &dyn Session, output: usize, emitter: &Emitter) -> Option<Fault> {
+        let (bytes, limit) = (emitter.largest_bytes(), session.max_record_bytes());
+        let reason = || {
+            let (function, topic) = (self.stage.plan.signature().function.name(), &self.stage.outputs[output].topic);
+            format!(
+                "{function}: a record of about {bytes} bytes for topic `{topic}` is larger than the limit of {limit}"
+            )
+        };
+        (bytes > limit).then(|| Fault { kind: FaultKind::Answer, reason: reason() })
     }
 
     /// `analyze`: the rows of each output that has any, with the newest timestamp of the batch. A row without a key is

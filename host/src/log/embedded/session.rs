@@ -145,6 +145,10 @@ impl Session for EmbeddedSession {
         Ok(())
     }
 
+    fn max_record_bytes(&self) -> usize {
+        self.shared.options.max_record_bytes
+    }
+
     fn holds_tables(&self) -> bool {
         true
     }
