@@ -14,7 +14,7 @@ const TEXTS: [&str; 7] = ["rs", "md", "wit", "toml", "avsc", "sh", "yml"];
 
 /// The parts of `host/src`, from the top down: a part uses those of its own row and of the rows below, never above.
 const LAYERS: [&[&str]; 4] = [
-    &["main", "cli", "progress"],
+    &["main", "cli", "command", "progress"],
     &["config", "pipeline"],
     &["stage", "swap", "sink", "feed", "worker", "wit"],
     &["log", "table", "module", "schema", "format", "dead_letter", "metrics", "shutdown"],
