@@ -1,5 +1,6 @@
 //! The host: a stream processor that runs sandboxed WebAssembly modules on Avro topics.
 
+pub mod cli;
 pub mod command;
 pub mod config;
 pub mod dead_letter;
@@ -9,6 +10,7 @@ pub mod log;
 pub mod metrics;
 pub mod module;
 pub mod pipeline;
+pub mod progress;
 pub mod schema;
 pub mod shutdown;
 pub mod sink;

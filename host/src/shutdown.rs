@@ -77,7 +77,6 @@ impl Shutdown {
     }
 
     /// Waits until a stop is asked for, at most so long. True if it was.
-    #[must_use]
     pub fn wait(&self, timeout: Duration) -> bool {
         let wakers = self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.0.asked.wait_timeout_while(wakers, timeout, |_| !self.is_requested());

@@ -11,7 +11,8 @@ use super::{PIPELINE, assemble, load, open_log};
 use crate::config::{self, Format, Input};
 use crate::feed::generate::{Generator, GeneratorOptions};
 use crate::log::Log;
-use crate::pipeline::{Until, prepare, run as run_pipeline};
+use crate::pipeline::{Until, Watched, prepare, run as run_pipeline};
+use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 
 /// What was typed.
@@ -81,11 +82,10 @@ pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result
     let built = assemble(&config)?;
     prepare(&built, &config, &log)?;
     let log: Arc<dyn Log> = Arc::new(log);
-    let outcome = run_pipeline(built, &log, config.log.commit_interval, Until::Drained, shutdown, |_| {})?;
-    for (role, counters) in &outcome.counted {
-        let (records, letters) = (counters.records_out.get(), counters.dead_letters.get());
-        tracing::info!(role, records, dead_letters = letters, topic = args.to, "fed");
-    }
+    let mut progress = Progress::new(&|_| None);
+    let tick = |watched: &Watched| progress.tick(watched);
+    let outcome = run_pipeline(built, &log, config.log.commit_interval, Until::Drained, shutdown, tick)?;
+    progress.finish(&outcome.counted);
     for (role, why) in &outcome.failed {
         tracing::error!(role, why, "ended early");
     }

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 
 use super::{PIPELINE, assemble, load, open_log, pipe};
 use crate::config::{self, Pipeline};
 use crate::log::Log;
-use crate::pipeline::{Until, Watched, prepare, run as run_pipeline};
+use crate::pipeline::{Until, prepare, run as run_pipeline};
+use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 
 /// What was typed.
@@ -45,9 +45,6 @@ pub struct RunArgs {
     #[arg(long)]
     pub until_end: bool,
 }
-
-/// How often a line tells how far everything is.
-const TELL: Duration = Duration::from_secs(10);
 
 /// Runs what was asked for. False if a part of it failed.
 ///
@@ -147,7 +144,8 @@ fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: 
     }
     let log: Arc<dyn Log> = Arc::new(log);
     let until = if until_end { Until::Drained } else { Until::Stopped };
-    let (started, mut told) = (Instant::now(), Instant::now());
+    let lag = |role: &str| lag(config, &*log, role);
+    let mut progress = Progress::new(&lag);
     tracing::info!(
         pipeline = built.name,
         feeds = built.feeds.len(),
@@ -155,29 +153,25 @@ fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: 
         sinks = built.sinks.len(),
         "running"
     );
-    let outcome = run_pipeline(built, &log, config.log.commit_interval, until, shutdown, |watched| {
-        if told.elapsed() >= TELL {
-            told = Instant::now();
-            tell(watched, started);
-        }
-    })?;
-    tell(&outcome.counted, started);
+    let outcome =
+        run_pipeline(built, &log, config.log.commit_interval, until, shutdown, |watched| progress.tick(watched))?;
+    progress.finish(&outcome.counted);
     for (role, why) in &outcome.failed {
         tracing::error!(role, why, "ended early");
     }
     Ok(outcome.failed.is_empty())
 }
 
-fn tell(watched: &Watched, started: Instant) {
-    for (role, counters) in watched {
-        tracing::info!(
-            role,
-            records_in = counters.records_in.get(),
-            records_out = counters.records_out.get(),
-            dropped = counters.dropped.get(),
-            dead_letters = counters.dead_letters.get(),
-            seconds = started.elapsed().as_secs_f64(),
-            "progress"
-        );
-    }
+/// How many offsets a stage or a sink has before it.
+fn lag(config: &Pipeline, log: &dyn Log, role: &str) -> Option<u64> {
+    let stage = config.stages.iter().find(|s| role.strip_prefix("stage ") == Some(&s.name)).map(|s| (&s.name, &s.from));
+    let sink = config.sinks.iter().find(|s| role.strip_prefix("sink ") == Some(&s.name)).map(|s| (&s.name, &s.from));
+    let (name, from) = stage.or(sink)?;
+    let ends = log.topic(from).ok()??.partitions;
+    let positions = log.committed(&config.group(name), from).ok()?;
+    let behind = |(partition, position): (u32, i64)| {
+        let end = ends.iter().find(|p| p.partition == partition).map_or(position, |p| p.end);
+        end.saturating_sub(position).max(0).unsigned_abs()
+    };
+    Some(positions.into_iter().map(behind).sum())
 }

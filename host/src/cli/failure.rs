@@ -1,0 +1,144 @@
+//! How a command that did not do what it should ends: the words on standard error, and the exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::config::{ConfigError, NotBuiltIn};
+use crate::log::LogError;
+
+/// The command line or the configuration is wrong (EX_USAGE of sysexits.h).
+const EXIT_USAGE: u8 = 64;
+/// It was understood, and failed.
+const EXIT_FAILED: u8 = 1;
+
+/// A command line that clap takes, and that means nothing all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub(super) struct Usage {
+    what: String,
+    hint: Option<String>,
+}
+
+/// How a command failed.
+pub(super) enum Failure {
+    /// Nobody reads on. Nothing has failed, and there is nothing to say.
+    NobodyReads,
+    /// An error with what to say about it.
+    Told { lines: Vec<String>, hint: Option<String>, code: u8 },
+}
+
+// === impl Usage ===
+
+impl Usage {
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: None }
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    pub(super) fn of(error: &anyhow::Error) -> Self {
+        if error.chain().any(is_broken_pipe) {
+            return Self::NobodyReads;
+        }
+        let is_usage = error
+            .chain()
+            .any(|e| e.is::<Usage>() || e.is::<ConfigError>() || e.is::<NotBuiltIn>() || e.is::<clap::Error>());
+        let mut lines: Vec<String> = Vec::new();
+        for cause in error.chain().map(ToString::to_string) {
+            // Errors that pass on their source's words tell them once.
+            if lines.last().is_none_or(|last| !last.contains(&cause)) {
+                lines.push(cause);
+            }
+        }
+        let hint = error.chain().find_map(hint);
+        Self::Told { lines, hint, code: if is_usage { EXIT_USAGE } else { EXIT_FAILED } }
+    }
+
+    /// Says it.
+    pub(super) fn tell(self) -> ExitCode {
+        let Self::Told { lines, hint, code } = self else { return ExitCode::SUCCESS };
+        let mut text = format!("error: {}\n", lines.join("\n  because: "));
+        if let Some(hint) = hint {
+            text.push_str(&format!("hint: {hint}\n"));
+        }
+        // Without standard error, the code is all that can be said.
+        let _ = io::stderr().write_all(text.as_bytes());
+        ExitCode::from(code)
+    }
+}
+
+/// What clap has to say: help and versions are no failures.
+pub(super) fn of_usage(told: &clap::Error) -> ExitCode {
+    let printed = told.print();
+    match (told.use_stderr(), printed) {
+        (true, _) => ExitCode::from(EXIT_USAGE),
+        (false, Err(error)) if !is_broken_pipe(&error) => ExitCode::from(EXIT_FAILED),
+        (false, _) => ExitCode::SUCCESS,
+    }
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// What to do next, where the message alone does not say it.
+fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(usage) = error.downcast_ref::<Usage>() {
+        return usage.hint.clone();
+    }
+    if let Some(ConfigError::Read { source, .. }) = error.downcast_ref() {
+        let missing = source.kind() == io::ErrorKind::NotFound;
+        return missing.then(|| "name a pipeline file with `--pipeline FILE`, or a log with `--log FILE`".to_owned());
+    }
+    match error.downcast_ref()? {
+        LogError::InUse { .. } => Some("stop that host first; looking into topics works while it runs".to_owned()),
+        LogError::NoTopic(_) => Some("`host topics list` lists those that there are".to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    fn told(error: anyhow::Error) -> (Vec<String>, Option<String>, u8) {
+        match Failure::of(&error) {
+            Failure::Told { lines, hint, code } => (lines, hint, code),
+            Failure::NobodyReads => panic!("nothing told"),
+        }
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let inner: anyhow::Error = io::Error::other("disk on fire").into();
+        let (lines, hint, code) = told(inner.context("cannot write"));
+        assert_eq!((lines, hint, code), (vec!["cannot write".to_owned(), "disk on fire".to_owned()], None, 1));
+        let store = LogError::Store { path: "a.db".to_owned(), source: Box::new(io::Error::other("disk on fire")) };
+        assert_eq!(told(store.into()).0.len(), 1);
+    }
+
+    #[test]
+    fn wrong_usage_and_wrong_configuration_are_64() {
+        let usage = Err::<(), _>(Usage::new("no").hint("yes")).context("outer").expect_err("it is one");
+        assert_eq!(told(usage), (vec!["outer".to_owned(), "no".to_owned()], Some("yes".to_owned()), 64));
+        let missing = ConfigError::Read { path: "p".into(), source: io::ErrorKind::NotFound.into() };
+        let (_, hint, code) = told(missing.into());
+        assert!(hint.is_some_and(|hint| hint.contains("--pipeline")));
+        assert_eq!(code, 64);
+        assert_eq!(told(NotBuiltIn { key: "log.kind", value: "kafka" }.into()).2, 64);
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        let gone: anyhow::Error = io::Error::from(io::ErrorKind::BrokenPipe).into();
+        assert!(matches!(Failure::of(&gone.context("printing")), Failure::NobodyReads));
+    }
+}

@@ -1,0 +1,55 @@
+//! Log lines on standard error: text for people, JSON for programs, never mixed into live progress.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+use crate::progress::bars;
+
+/// The variable that filters log lines, as `RUST_LOG` does elsewhere: `debug`, `host=debug,wasmtime=info`.
+const FILTER: &str = "BESPOKE_LOG";
+
+/// What is said about logging on every command line.
+#[derive(Debug, clap::Args)]
+pub(super) struct LogArguments {
+    /// How log lines are written; BESPOKE_LOG filters them, such as BESPOKE_LOG=debug
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    log_format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Log lines start.
+pub(super) fn start(arguments: &LogArguments) {
+    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Beside).with_target(false);
+    let started = match arguments.log_format {
+        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Text => {
+            let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+            builder.with_ansi(colours).try_init()
+        }
+    };
+    // It fails where someone else in the process has set up logging, whose lines are as good.
+    drop(started);
+}
+
+/// Writes lines to standard error while live progress is out of the way.
+struct Beside;
+
+impl Write for Beside {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        bars().suspend(|| io::stderr().write(line))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

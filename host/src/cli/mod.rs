@@ -1,0 +1,156 @@
+//! The command line: what was typed, and who does it.
+//!
+//! Commands that look into a log have a file here; those that run things are in [`crate::command`]. This file is the
+//! table of them, and the way out: exit code 0 for done, 1 for failed, 64 for wrong usage or configuration. Only commands
+//! print, and only in them errors lose their types.
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::command::{check, feed, inspect, run, wit};
+use crate::shutdown::Shutdown;
+
+mod dead_letters;
+mod failure;
+mod grid;
+mod logging;
+mod place;
+mod replay;
+mod table;
+mod topics;
+mod topics_read;
+mod values;
+
+use failure::Failure;
+
+/// Runs analysis logic on streams of Avro records, as sandboxed WebAssembly modules.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, about, after_help = EXAMPLES, arg_required_else_help = true, max_term_width = 110)]
+struct Arguments {
+    #[command(flatten)]
+    logging: logging::LogArguments,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  host run pipeline.toml                          all of a pipeline, until Ctrl-C
+  host topics list                                the topics of the pipeline in this folder
+  host topics read products.alerts --until-end    records as JSON lines
+  host dead-letters list                          what could not be handled, and why";
+
+/// The commands, in the order of the help.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a pipeline, one stage of it, or a module as a pipe.
+    #[command(after_help = "\
+Examples:
+  host run products/pipeline.toml                                    all of it, until Ctrl-C
+  host run --until-end                                               until everything is through
+  host run --module modules/analyzer.wasm                            the one stage with this module
+  host run --set log.path=data/test.db --set stage.analyzer.workers=2
+  cat feed.jsonl | host run --module m.wasm --schema product.avsc > out.jsonl
+
+Ctrl-C finishes and commits what is open; a second one quits at once, which loses nothing either.")]
+    Run(run::RunArgs),
+    /// Check all of a pipeline that can be known without running it.
+    #[command(after_help = "\
+Examples:
+  host check
+  host check products/pipeline.toml")]
+    Check(check::CheckArgs),
+    /// Show what a module takes and answers.
+    #[command(after_help = "\
+Examples:
+  host inspect modules/analyzer.wasm
+  host inspect modules/analyzer.wasm --schema schemas/product.avsc")]
+    Inspect(inspect::InspectArgs),
+    /// Write a WIT package for an Avro schema.
+    #[command(after_help = "\
+Examples:
+  host wit schemas/product.avsc > wit/product.wit
+  host wit product.avsc --package shop:feed --omit Product.parent")]
+    Wit(wit::WitArgs),
+    /// Put the records of a file or of the generator into a topic.
+    #[command(after_help = "\
+Examples:
+  host feed generate --count 1000 --to bespoke.avro.product --key id
+  host feed generate --count 10 --to -                               JSON lines on standard output
+  host feed prices.csv --to bespoke.avro.product --key id")]
+    Feed(feed::FeedArgs),
+    /// Look into topics.
+    Topics(topics::Arguments),
+    /// Look into what could not be handled, and send it again.
+    DeadLetters(dead_letters::Arguments),
+    /// Look into tables.
+    Table(table::Arguments),
+}
+
+/// The program: reads the command line, does what it says, tells how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(told) => return failure::of_usage(&told),
+    };
+    logging::start(&arguments.logging);
+    match run(&arguments.command) {
+        Ok(true) => ExitCode::SUCCESS,
+        // What failed has been told when it did.
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => Failure::of(&error).tell(),
+    }
+}
+
+/// Does what was typed. False if a part of it failed.
+fn run(command: &Command) -> anyhow::Result<bool> {
+    let shutdown = Shutdown::new();
+    let mut out = BufWriter::new(io::stdout());
+    let done = match command {
+        Command::Run(arguments) => run::run(arguments, &listening(&shutdown)?),
+        Command::Feed(arguments) => feed::feed(arguments, &mut out, &listening(&shutdown)?),
+        Command::Check(arguments) => check::check(arguments, &mut out).map(|()| true),
+        Command::Inspect(arguments) => inspect::inspect(arguments, &mut out).map(|()| true),
+        Command::Wit(arguments) => wit::wit(arguments, &mut out).map(|()| true),
+        Command::Topics(arguments) => topics::run(arguments, &mut out, &shutdown).map(|()| true),
+        Command::DeadLetters(arguments) => dead_letters::run(arguments, &mut out).map(|()| true),
+        Command::Table(arguments) => table::run(arguments, &mut out).map(|()| true),
+    }?;
+    out.flush()?;
+    Ok(done)
+}
+
+/// Signals ask for a stop from now on; commands that are short are simply ended by them.
+fn listening(shutdown: &Shutdown) -> anyhow::Result<Shutdown> {
+    shutdown.on_signals()?;
+    Ok(shutdown.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example_in_its_help() {
+        fn check(command: &clap::Command, path: &str) {
+            for inner in command.get_subcommands() {
+                check(inner, &format!("{path} {}", inner.get_name()));
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("  {path}")), "`{path} --help` has no example");
+            assert!(command.get_about().is_some(), "`{path}` does not say what it does");
+        }
+        check(&Arguments::command(), "host");
+    }
+}

@@ -1,0 +1,126 @@
+//! Which log a command is about: that of a pipeline file, or a file by itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::failure::Usage;
+use crate::config::{LogKind, NotBuiltIn, Pipeline, RegistryKind, Sync};
+use crate::log::Log;
+use crate::log::embedded::{Durability, EmbeddedLog, Options};
+use crate::schema::{FileRegistry, Registry};
+
+/// The pipeline of a folder.
+pub(super) const PIPELINE: &str = "pipeline.toml";
+/// How the topics of dead letters end, unless a pipeline names them otherwise.
+const DEAD_LETTERS: &str = ".dead-letters";
+
+/// How a log is named on the command line.
+#[derive(Debug, clap::Args)]
+pub(super) struct PlaceArguments {
+    /// The pipeline whose log it is [default: pipeline.toml in this folder]
+    #[arg(long, value_name = "FILE", conflicts_with = "log")]
+    pipeline: Option<PathBuf>,
+
+    /// The file of an embedded log, without a pipeline
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+
+    /// The file that gives ids to schemas, with `--log`
+    #[arg(long, value_name = "FILE", requires = "log")]
+    ids: Option<PathBuf>,
+
+    /// Override a key of the pipeline, such as log.path=other.db
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "log")]
+    set: Vec<String>,
+}
+
+/// A log and what is known around it.
+pub(super) struct Place {
+    path: PathBuf,
+    options: Options,
+    ids: Option<PathBuf>,
+    dead_letters: Option<String>,
+}
+
+// === impl PlaceArguments ===
+
+impl PlaceArguments {
+    /// Reads the pipeline, or takes the log as it is named.
+    pub(super) fn find(&self) -> anyhow::Result<Place> {
+        if let Some(log) = &self.log {
+            let options = Options::default();
+            return Ok(Place { path: log.clone(), options, ids: self.ids.clone(), dead_letters: None });
+        }
+        let pipeline = load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
+        let (path, options) = embedded(&pipeline)?;
+        let ids = match &pipeline.schemas.registry {
+            RegistryKind::File(ids) => Some(ids.clone()),
+            RegistryKind::Http(_) => None,
+        };
+        Ok(Place { path, options, ids, dead_letters: Some(pipeline.dead_letters.topic) })
+    }
+}
+
+/// Reads a pipeline file that this host can run.
+pub(super) fn load(file: &Path, overrides: &[String]) -> anyhow::Result<Pipeline> {
+    let pipeline = Pipeline::load(file, overrides)?;
+    pipeline.require_built_in()?;
+    Ok(pipeline)
+}
+
+/// The file of a pipeline's log, and how it is opened.
+pub(super) fn embedded(pipeline: &Pipeline) -> anyhow::Result<(PathBuf, Options)> {
+    let LogKind::Embedded { path, sync } = &pipeline.log.kind else {
+        return Err(NotBuiltIn { key: "log.kind", value: "kafka" }.into());
+    };
+    let durability = match sync {
+        Sync::Full => Durability::Full,
+        Sync::Normal => Durability::Normal,
+    };
+    Ok((path.clone(), Options { durability, ..Options::default() }))
+}
+
+// === impl Place ===
+
+impl Place {
+    /// The log, to look into it; a host may run at the same time.
+    pub(super) fn read_only(&self) -> anyhow::Result<EmbeddedLog> {
+        Ok(EmbeddedLog::open_read_only(&self.path)?)
+    }
+
+    /// The log, to write to it.
+    pub(super) fn writable(&self) -> anyhow::Result<EmbeddedLog> {
+        // Opening it would make it, and whoever mistypes a path does not want a log there.
+        drop(self.read_only()?);
+        Ok(EmbeddedLog::open(&self.path, self.options)?)
+    }
+
+    /// The registry; none if there is none yet, or none is known.
+    pub(super) fn registry(&self) -> anyhow::Result<Option<Arc<dyn Registry>>> {
+        let Some(ids) = self.ids.as_deref().filter(|ids| ids.exists()) else { return Ok(None) };
+        let registry = FileRegistry::open(ids).context("the schema ids cannot be read")?;
+        Ok(Some(Arc::new(registry)))
+    }
+
+    /// The topic of dead letters.
+    pub(super) fn dead_letters(&self, log: &dyn Log) -> anyhow::Result<String> {
+        if let Some(topic) = &self.dead_letters {
+            return Ok(topic.clone());
+        }
+        let topics = log.topics()?.into_iter().map(|topic| topic.name).filter(|name| name.ends_with(DEAD_LETTERS));
+        let mut topics: Vec<String> = topics.collect();
+        match (topics.pop(), topics.is_empty()) {
+            (Some(topic), true) => Ok(topic),
+            (None, _) => Err(Usage::new(format!("the log has no topic whose name ends with `{DEAD_LETTERS}`"))
+                .hint("name the topic with `--topic TOPIC`, or the pipeline with `--pipeline FILE`")
+                .into()),
+            (Some(last), false) => {
+                Err(Usage::new(format!("the log has several topics of dead letters: {}, {last}", topics.join(", ")))
+                    .hint("name one with `--topic TOPIC`")
+                    .into())
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `host topics`: what is in the log.
+
+use std::io::Write;
+
+use super::grid::{self, Side};
+use super::{place, topics_read, values};
+use crate::log::{Log, LogError, Retention, TopicInfo};
+use crate::shutdown::Shutdown;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  host topics list
+  host topics read products.alerts --until-end")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List all topics.
+    List(List),
+    /// Show one topic with its partitions.
+    Describe(Describe),
+    /// Print the records of a topic.
+    Read(topics_read::Arguments),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  host topics list
+  host topics list --log data/products.db")]
+struct List {
+    #[command(flatten)]
+    place: place::PlaceArguments,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  host topics describe products.alerts")]
+struct Describe {
+    /// The topic
+    topic: String,
+
+    #[command(flatten)]
+    place: place::PlaceArguments,
+}
+
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdown) -> anyhow::Result<()> {
+    match &arguments.command {
+        Command::List(list) => print_list(&list.place.find()?.read_only()?, out),
+        Command::Describe(describe) => {
+            let place = describe.place.find()?;
+            let mut schemas = values::Schemas::new(place.registry()?);
+            let schema = schemas.of_topic(&describe.topic)?.map(|(id, schema)| (id, schema.describe(schema.root())));
+            print_one(&place.read_only()?, &describe.topic, schema, out)
+        }
+        Command::Read(read) => topics_read::run(read, out, shutdown),
+    }
+}
+
+fn print_list(log: &dyn Log, out: &mut dyn Write) -> anyhow::Result<()> {
+    let head = [
+        ("TOPIC", Side::Left),
+        ("PARTITIONS", Side::Right),
+        ("OFFSETS", Side::Right),
+        ("SIZE", Side::Right),
+        ("KEPT", Side::Left),
+    ];
+    let rows: Vec<_> = log.topics()?.iter().map(row).collect();
+    Ok(grid::print(out, &head, &rows)?)
+}
+
+fn row(topic: &TopicInfo) -> Vec<String> {
+    // Offsets may have gaps, so this is how many records there are at most.
+    let offsets: i64 = topic.partitions.iter().map(|p| p.end - p.start).sum();
+    let bytes = topic.partitions.iter().map(|p| p.bytes).sum();
+    let partitions = topic.partitions.len().to_string();
+    vec![topic.name.clone(), partitions, offsets.to_string(), grid::bytes(bytes), kept(topic.retention)]
+}
+
+fn print_one(log: &dyn Log, name: &str, schema: Option<(u32, String)>, out: &mut dyn Write) -> anyhow::Result<()> {
+    let topic = log.topic(name)?.ok_or_else(|| LogError::NoTopic(name.to_owned()))?;
+    writeln!(out, "topic   {name}")?;
+    match schema {
+        Some((id, schema)) => writeln!(out, "schema  {schema}, id {id}")?,
+        None => writeln!(out, "schema  not known")?,
+    }
+    writeln!(out, "kept    {}\n", kept(topic.retention))?;
+    let head = [("PARTITION", Side::Right), ("FIRST", Side::Right), ("NEXT", Side::Right), ("SIZE", Side::Right)];
+    let rows: Vec<_> = topic
+        .partitions
+        .iter()
+        .map(|p| vec![p.partition.to_string(), p.start.to_string(), p.end.to_string(), grid::bytes(p.bytes)])
+        .collect();
+    Ok(grid::print(out, &head, &rows)?)
+}
+
+fn kept(retention: Retention) -> String {
+    let age = retention.age_ms.map(|ms| format!("{:#}", jiff::SignedDuration::from_millis(ms)));
+    let bytes = retention.bytes.map(|bytes| format!("{} a partition", grid::bytes(bytes)));
+    let kept: Vec<String> = age.into_iter().chain(bytes).collect();
+    if kept.is_empty() { "for ever".to_owned() } else { kept.join(", ") }
+}

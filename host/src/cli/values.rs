@@ -1,0 +1,118 @@
+//! Values of records for people: Avro by the schema whose id they carry, as JSON; other bytes as what they are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bespoke_boundary::Schema;
+
+use super::failure::Usage;
+use crate::format::json::{JsonStyle, write_json};
+use crate::schema::{Registry, framing};
+
+/// Schemas by id, each read once.
+pub(super) struct Schemas {
+    registry: Option<Arc<dyn Registry>>,
+    known: HashMap<u32, Option<Arc<Schema>>>,
+}
+
+// === impl Schemas ===
+
+impl Schemas {
+    pub(super) fn new(registry: Option<Arc<dyn Registry>>) -> Self {
+        Self { registry, known: HashMap::new() }
+    }
+
+    /// As [`Schemas::new`], where nothing can be told without a registry.
+    pub(super) fn required(registry: Option<Arc<dyn Registry>>) -> anyhow::Result<Self> {
+        if registry.is_none() {
+            return Err(Usage::new("the schemas of the records are not known")
+                .hint("name the pipeline with `--pipeline FILE`, or the file of schema ids with `--ids FILE`")
+                .into());
+        }
+        Ok(Self::new(registry))
+    }
+
+    /// The newest schema of a topic's values, and its id.
+    pub(super) fn of_topic(&mut self, topic: &str) -> anyhow::Result<Option<(u32, Arc<Schema>)>> {
+        let Some(registry) = &self.registry else { return Ok(None) };
+        let Some((id, json)) = registry.latest(&format!("{topic}-value"))? else { return Ok(None) };
+        let schema = Schema::parse(&json).with_context(|| format!("schema {id}"))?;
+        Ok(Some((id, Arc::new(schema))))
+    }
+
+    /// The schema with an id.
+    pub(super) fn by_id(&mut self, id: u32) -> anyhow::Result<Arc<Schema>> {
+        if let Some(known) = self.known.get(&id) {
+            return known.clone().with_context(|| unknown(id));
+        }
+        let json = self.registry.as_ref().map(|registry| registry.by_id(id)).transpose()?.flatten();
+        let schema = json.map(|json| Schema::parse(&json)).transpose().with_context(|| format!("schema {id}"))?;
+        let schema = schema.map(Arc::new);
+        self.known.insert(id, schema.clone());
+        schema.with_context(|| unknown(id))
+    }
+
+    /// Appends a value as JSON; a tombstone is null.
+    pub(super) fn write(&mut self, value: Option<&[u8]>, style: JsonStyle, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        let Some(value) = value else {
+            out.extend_from_slice(b"null");
+            return Ok(());
+        };
+        let (id, datum) = framing::split(value)?;
+        let schema = self.by_id(id)?;
+        write_json(&schema, datum, style, out).with_context(|| format!("not a value of schema {id}"))
+    }
+}
+
+fn unknown(id: u32) -> String {
+    format!("no schema has the id {id}")
+}
+
+/// Appends bytes as JSON: text if they are text, else their base64 in an object.
+pub(super) fn write_bytes(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
+    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+        None => out.extend_from_slice(b"null"),
+        Some((_, Ok(text))) => write_text(text, out),
+        Some((bytes, Err(_))) => {
+            out.extend_from_slice(b"{\"base64\":\"");
+            out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+            out.extend_from_slice(b"\"}");
+        }
+    }
+}
+
+/// Appends text as JSON.
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_text_where_they_can_be() {
+        let text = |bytes: Option<&[u8]>| {
+            let mut out = Vec::new();
+            write_bytes(bytes, &mut out);
+            String::from_utf8(out).expect("JSON is text")
+        };
+        assert_eq!(text(None), "null");
+        assert_eq!(text(Some(b"a\"\x07")), r#""a\"\u0007""#);
+        assert_eq!(text(Some(&[0xff, 0])), r#"{"base64":"/wA="}"#);
+    }
+
+    #[test]
+    fn a_value_without_a_known_schema_is_an_error_that_names_it() {
+        let mut schemas = Schemas::new(None);
+        let mut out = Vec::new();
+        let error = schemas.write(Some(&[0, 0, 0, 0, 9, 1]), JsonStyle::Plain, &mut out).expect_err("no schema");
+        assert!(error.to_string().contains("id 9"), "{error}");
+        assert!(schemas.write(Some(b"x"), JsonStyle::Plain, &mut out).is_err());
+        schemas.write(None, JsonStyle::Plain, &mut out).expect("a tombstone");
+        assert_eq!(out, b"null");
+    }
+}

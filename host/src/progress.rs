@@ -1,0 +1,232 @@
+//! What is going on, while it goes on: a line for each feed, stage and sink.
+//!
+//! On a terminal the lines are live; elsewhere they are log lines, every [`LOG_EVERY`] and at the end. Whoever waits for a
+//! run calls [`Progress::tick`] as often as it likes; workers only count. Used by the commands that run something.
+
+use std::io::{self, IsTerminal};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::metrics::Counters;
+
+/// How often the lines of a terminal change.
+const DRAW_EVERY: Duration = Duration::from_millis(200);
+/// How often the log gets a summary.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
+const TEMPLATE: &str = "{spinner} {prefix:28!} {wide_msg}";
+
+/// The one terminal of the process, on which progress is drawn and log lines are written.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// How many records a feed, stage or sink has before it. None if that cannot be told.
+pub type Lag<'a> = &'a dyn Fn(&str) -> Option<u64>;
+
+/// Shows how far everything is.
+pub struct Progress<'a> {
+    lines: Vec<Line>,
+    lag: Lag<'a>,
+    /// None where there is no terminal.
+    bars: Option<MultiProgress>,
+    every: Duration,
+    started: Instant,
+    last: Instant,
+}
+
+/// One feed, stage or sink.
+struct Line {
+    role: String,
+    bar: Option<ProgressBar>,
+    /// Records in at the last look.
+    last_in: u64,
+}
+
+/// The numbers of a line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Reading {
+    records_in: u64,
+    records_out: u64,
+    dropped: u64,
+    dead_letters: u64,
+    per_second: f64,
+    lag: Option<u64>,
+}
+
+/// What else writes to the terminal asks this to step aside.
+pub fn bars() -> &'static MultiProgress {
+    &BARS
+}
+
+// === impl Progress ===
+
+impl<'a> Progress<'a> {
+    /// Nothing shown yet. Lines are live if standard error is a terminal.
+    #[must_use]
+    pub fn new(lag: Lag<'a>) -> Self {
+        Self::on(io::stderr().is_terminal().then(|| bars().clone()), lag)
+    }
+
+    fn on(bars: Option<MultiProgress>, lag: Lag<'a>) -> Self {
+        let (every, now) = (if bars.is_some() { DRAW_EVERY } else { LOG_EVERY }, Instant::now());
+        Self { lines: Vec::new(), lag, bars, every, started: now, last: now }
+    }
+
+    /// Shows the numbers, if it is time to.
+    pub fn tick(&mut self, watched: &[(String, Arc<Counters>)]) {
+        let now = Instant::now();
+        let since = now.duration_since(self.last);
+        if since >= self.every {
+            self.last = now;
+            self.show(watched, since);
+        }
+    }
+
+    /// Shows the last numbers, with rates over all the time, and ends.
+    pub fn finish(mut self, watched: &[(String, Arc<Counters>)]) {
+        self.lines.iter_mut().for_each(|line| line.last_in = 0);
+        self.show(watched, self.started.elapsed());
+        self.lines.iter().filter_map(|line| line.bar.as_ref()).for_each(ProgressBar::abandon);
+    }
+
+    fn show(&mut self, watched: &[(String, Arc<Counters>)], since: Duration) {
+        for (role, _) in watched.iter().skip(self.lines.len()) {
+            self.lines.push(Line::new(role, self.bars.as_ref()));
+        }
+        for (line, (role, counters)) in self.lines.iter_mut().zip(watched) {
+            let reading = line.read(counters, since, (self.lag)(role));
+            match &line.bar {
+                Some(bar) => {
+                    bar.set_message(reading.in_words());
+                    bar.tick();
+                }
+                None => reading.log(&line.role),
+            }
+        }
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    fn new(role: &str, bars: Option<&MultiProgress>) -> Self {
+        let bar = bars.map(|bars| {
+            let bar = bars.add(ProgressBar::new_spinner().with_prefix(role.to_owned()));
+            // The template is a constant, which a test parses.
+            bar.with_style(ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_spinner()))
+        });
+        Self { role: role.to_owned(), bar, last_in: 0 }
+    }
+
+    fn read(&mut self, counters: &Counters, since: Duration, lag: Option<u64>) -> Reading {
+        let records_in = counters.records_in.get();
+        let more = records_in.saturating_sub(std::mem::replace(&mut self.last_in, records_in)) as f64;
+        let seconds = since.as_secs_f64();
+        Reading {
+            records_in,
+            records_out: counters.records_out.get(),
+            dropped: counters.dropped.get(),
+            dead_letters: counters.dead_letters.get(),
+            per_second: if seconds > 0.0 { more / seconds } else { 0.0 },
+            lag,
+        }
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    fn in_words(&self) -> String {
+        let mut text = format!(
+            "{:>11} in {:>11} out {:>10}/s",
+            grouped(self.records_in),
+            grouped(self.records_out),
+            grouped(self.per_second.round() as u64)
+        );
+        for (number, what) in
+            [(self.dropped, "dropped"), (self.dead_letters, "dead letters"), (self.lag.unwrap_or(0), "to do")]
+        {
+            if number > 0 {
+                text.push_str(&format!("  {} {what}", grouped(number)));
+            }
+        }
+        text
+    }
+
+    fn log(&self, role: &str) {
+        let Self { records_in, records_out, dropped, dead_letters, per_second, lag } = *self;
+        let per_second = per_second.round() as u64;
+        tracing::info!(role, records_in, records_out, per_second, dropped, dead_letters, lag, "progress");
+    }
+}
+
+/// With a comma every three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.char_indices() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::ProgressDrawTarget;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn rates_count_from_the_last_look() {
+        let (mut line, counters) = (Line::new("stage a", None), Counters::default());
+        counters.records_in.add(1000);
+        assert_eq!(line.read(&counters, 2 * SECOND, None).per_second, 500.0);
+        counters.records_in.add(30);
+        let reading = line.read(&counters, SECOND, None);
+        assert_eq!((reading.records_in, reading.per_second), (1030, 30.0));
+        assert_eq!(line.read(&counters, Duration::ZERO, None).per_second, 0.0);
+    }
+
+    #[test]
+    fn only_what_happened_is_told() {
+        let (mut line, counters) = (Line::new("stage a", None), Counters::default());
+        counters.records_in.add(12);
+        let text = line.read(&counters, SECOND, Some(1_234_567)).in_words();
+        assert!(text.contains("12 in") && text.ends_with("1,234,567 to do"), "{text}");
+        assert!(!text.contains("dead letters"));
+        counters.dead_letters.add(2);
+        assert!(line.read(&counters, SECOND, None).in_words().contains("2 dead letters"));
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_three() {
+        assert_eq!([0, 999, 1000, 1_000_000].map(grouped), ["0", "999", "1,000", "1,000,000"]);
+    }
+
+    #[test]
+    fn the_template_is_one() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
+
+    #[test]
+    fn the_end_shows_the_last_numbers_and_lets_the_terminal_go() {
+        let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let lag = |role: &str| (role == "stage s").then_some(3);
+        let mut progress = Progress::on(Some(bars), &lag);
+        let watched = [("feed f".to_owned(), Arc::<Counters>::default()), ("stage s".to_owned(), Arc::default())];
+        progress.last -= DRAW_EVERY;
+        progress.tick(&watched);
+        watched[0].1.records_in.add(7);
+        let shown: Vec<ProgressBar> = progress.lines.iter().filter_map(|line| line.bar.clone()).collect();
+        progress.finish(&watched);
+        assert!(shown[0].message().contains("7 in"), "{}", shown[0].message());
+        assert!(shown[1].message().contains("3 to do"), "{}", shown[1].message());
+        assert!(shown.iter().all(ProgressBar::is_finished));
+    }
+}
