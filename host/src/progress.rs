@@ -1,6 +1,6 @@
 //! What is going on, while it goes on: a line for each feed, stage and sink.
 //!
-//! On a terminal the lines are live; elsewhere they are log lines, every [`LOG_EVERY`] and at the end. Whoever waits for a
+//! On a terminal the lines are live; elsewhere they are log lines, every `LOG_EVERY` and at the end. Whoever waits for a
 //! run calls [`Progress::tick`] as often as it likes; workers only count. Used by the commands that run something.
 
 use std::io::{self, IsTerminal};

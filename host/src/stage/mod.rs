@@ -3,7 +3,7 @@
 //! [`StageTask`] is the [`crate::worker::Task`] of one worker. It owns the instances of the module: one for all
 //! partitions if the module keeps no state, else one per partition, so that the state moves with the partition. A record
 //! that cannot be handled becomes a dead letter, alone: bytes that are not Avro before the module sees them, records that
-//! the module rejects by its answer, and the one record that breaks a call, by the [`search`].
+//! the module rejects by its answer, and the one record that breaks a call, by the `search`.
 
 mod emit;
 mod key;

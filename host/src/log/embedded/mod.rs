@@ -5,9 +5,9 @@
 //! session: append ─> step ─┴─> writer: transaction ┴─> topic (ends, tail) ─> session: poll
 //! ```
 //!
-//! A step is one SQLite transaction, made by the one [`writer`]. SQLite's write-ahead log makes it whole, whatever kills
+//! A step is one SQLite transaction, made by the one `writer`. SQLite's write-ahead log makes it whole, whatever kills
 //! the process. Records are kept as batches in Kafka's format, one row each; sessions read the newest from memory and
-//! older ones through a connection of their own. One host has the file at a time ([`lock`]); others may read it
+//! older ones through a connection of their own. One host has the file at a time (`lock`); others may read it
 //! ([`EmbeddedLog::open_read_only`]).
 
 use std::collections::{BTreeMap, HashSet};
