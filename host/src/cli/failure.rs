@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use crate::config::{ConfigError, NotBuiltIn};
 use crate::log::LogError;
+use crate::pipeline::BuildError;
+use crate::schema::DirError;
 
 /// The command line or the configuration is wrong (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -14,7 +16,7 @@ const EXIT_FAILED: u8 = 1;
 /// A command line that clap takes, and that means nothing all the same.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     what: String,
     hint: Option<String>,
 }
@@ -30,11 +32,11 @@ pub(super) enum Failure {
 // === impl Usage ===
 
 impl Usage {
-    pub(super) fn new(what: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), hint: None }
     }
 
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 }
@@ -46,9 +48,7 @@ impl Failure {
         if error.chain().any(is_broken_pipe) {
             return Self::NobodyReads;
         }
-        let is_usage = error
-            .chain()
-            .any(|e| e.is::<Usage>() || e.is::<ConfigError>() || e.is::<NotBuiltIn>() || e.is::<clap::Error>());
+        let is_usage = error.chain().any(is_usage);
         let mut lines: Vec<String> = Vec::new();
         for cause in error.chain().map(ToString::to_string) {
             // Errors that pass on their source's words tell them once.
@@ -87,6 +87,16 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// Whether whoever typed or configured it has to change something.
+fn is_usage(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is_of_pipeline = error.downcast_ref::<BuildError>().is_some_and(|error| !matches!(error, BuildError::Log(_)));
+    is_of_pipeline
+        || error.is::<DirError>()
+        || error.is::<Usage>()
+        || error.is::<ConfigError>()
+        || error.is::<NotBuiltIn>()
+}
+
 /// What to do next, where the message alone does not say it.
 fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(usage) = error.downcast_ref::<Usage>() {
@@ -94,7 +104,7 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(ConfigError::Read { source, .. }) = error.downcast_ref() {
         let missing = source.kind() == io::ErrorKind::NotFound;
-        return missing.then(|| "name a pipeline file with `--pipeline FILE`, or a log with `--log FILE`".to_owned());
+        return missing.then(|| "name a pipeline file, or change to the folder that has one".to_owned());
     }
     match error.downcast_ref()? {
         LogError::InUse { .. } => Some("stop that host first; looking into topics works while it runs".to_owned()),
@@ -131,7 +141,7 @@ mod tests {
         assert_eq!(told(usage), (vec!["outer".to_owned(), "no".to_owned()], Some("yes".to_owned()), 64));
         let missing = ConfigError::Read { path: "p".into(), source: io::ErrorKind::NotFound.into() };
         let (_, hint, code) = told(missing.into());
-        assert!(hint.is_some_and(|hint| hint.contains("--pipeline")));
+        assert!(hint.is_some_and(|hint| hint.contains("name a pipeline file")));
         assert_eq!(code, 64);
         assert_eq!(told(NotBuiltIn { key: "log.kind", value: "kafka" }.into()).2, 64);
     }

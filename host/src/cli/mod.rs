@@ -13,7 +13,7 @@ use crate::command::{check, feed, inspect, run, wit};
 use crate::shutdown::Shutdown;
 
 mod dead_letters;
-mod failure;
+pub(crate) mod failure;
 mod grid;
 mod logging;
 mod place;
@@ -97,8 +97,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(told) => return failure::of_usage(&told),
     };
-    logging::start(&arguments.logging);
-    match run(&arguments.command) {
+    match logging::start(&arguments.logging).and_then(|()| run(&arguments.command)) {
         Ok(true) => ExitCode::SUCCESS,
         // What failed has been told when it did.
         Ok(false) => ExitCode::FAILURE,
@@ -149,7 +148,8 @@ mod tests {
             }
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains(&format!("  {path}")), "`{path} --help` has no example");
-            assert!(command.get_about().is_some(), "`{path}` does not say what it does");
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.contains("What was typed"), "`{path}` does not say what it does");
         }
         check(&Arguments::command(), "host");
     }

@@ -16,6 +16,9 @@ pub(super) const PIPELINE: &str = "pipeline.toml";
 /// How the topics of dead letters end, unless a pipeline names them otherwise.
 const DEAD_LETTERS: &str = ".dead-letters";
 
+/// How the file of schema ids beside a log ends, unless a pipeline names it otherwise.
+const IDS: &str = "schemas.json";
+
 /// How a log is named on the command line.
 #[derive(Debug, clap::Args)]
 pub(super) struct PlaceArguments {
@@ -27,7 +30,7 @@ pub(super) struct PlaceArguments {
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 
-    /// The file that gives ids to schemas, with `--log`
+    /// The file of schema ids, with `--log` [default: the one beside the log]
     #[arg(long, value_name = "FILE", requires = "log")]
     ids: Option<PathBuf>,
 
@@ -51,7 +54,8 @@ impl PlaceArguments {
     pub(super) fn find(&self) -> anyhow::Result<Place> {
         if let Some(log) = &self.log {
             let options = Options::default();
-            return Ok(Place { path: log.clone(), options, ids: self.ids.clone(), dead_letters: None });
+            let ids = self.ids.clone().unwrap_or_else(|| log.with_extension(IDS));
+            return Ok(Place { path: log.clone(), options, ids: Some(ids), dead_letters: None });
         }
         let pipeline = load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
         let (path, options) = embedded(&pipeline)?;

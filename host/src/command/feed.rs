@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::Result;
 
 use super::{PIPELINE, assemble, load, open_log};
+use crate::cli::failure::Usage;
 use crate::config::{self, Format, Input};
 use crate::feed::generate::{Generator, GeneratorOptions};
 use crate::log::Log;
@@ -68,7 +69,7 @@ pub struct FeedArgs {
 pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result<bool> {
     if args.to == "-" {
         if args.source != "generate" {
-            bail!("only `host feed generate` can write to standard output");
+            return Err(Usage::new("only `host feed generate` can write to standard output").into());
         }
         lines(args, out, shutdown)?;
         return Ok(true);
@@ -115,7 +116,10 @@ fn configured(args: &FeedArgs) -> Result<config::Feed> {
             "jsonl" => Format::Jsonl,
             "csv" => Format::Csv,
             "avro" => Format::Avro,
-            _ => return Err(anyhow!("`{}` ends in none of .jsonl, .csv, .avro; add --format", args.source)),
+            _ => {
+                let what = format!("`{}` ends in none of .jsonl, .csv, .avro; add --format", args.source);
+                return Err(Usage::new(what).into());
+            }
         };
         let input = if stdin { Input::Stdin } else { Input::File(PathBuf::from(&args.source)) };
         config::Source::File { input, format, follow: args.follow }

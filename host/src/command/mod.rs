@@ -10,7 +10,7 @@ pub mod wit;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 
 use crate::config::{LogKind, Pipeline, RegistryKind};
 use crate::log::embedded::{Durability, EmbeddedLog, Options};
@@ -86,9 +86,5 @@ fn open_log(config: &Pipeline) -> Result<EmbeddedLog> {
 }
 
 fn load(path: &Path, overrides: &[String]) -> Result<Pipeline> {
-    if !path.exists() {
-        return Err(anyhow!("there is no `{}`", path.display()))
-            .context("name a pipeline file, run in its folder, or use `host run --module M.wasm --schema S.avsc`");
-    }
     Ok(Pipeline::load(path, overrides)?)
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::Result;
 
 use super::{PIPELINE, assemble, load, open_log, pipe};
+use crate::cli::failure::Usage;
 use crate::config::{self, Pipeline};
 use crate::log::Log;
 use crate::pipeline::{Until, prepare, run as run_pipeline};
@@ -60,21 +61,23 @@ pub fn run(args: &RunArgs, shutdown: &Shutdown) -> Result<bool> {
         (module, _, None) => {
             let path = args.pipeline.clone().unwrap_or_else(|| PathBuf::from(PIPELINE));
             if module.is_some() && !path.exists() {
-                bail!(
+                return Err(Usage::new(format!(
                     "there is no {PIPELINE} here, so the module needs a schema: add --schema S.avsc to run it as a pipe"
-                );
+                ))
+                .into());
             }
             let mut config = load(&path, &args.set)?;
             let only = module.as_deref().map(|m| lone_stage_of(&mut config, m)).transpose()?;
             run_config(&config, only.as_deref(), args.until_end, shutdown)
         }
-        (None, ..) => bail!("--schema goes with --module"),
+        (None, ..) => Err(Usage::new("--schema goes with --module").into()),
     }
 }
 
 fn settings(typed: &[String]) -> Result<Vec<(String, String)>> {
     let split = |s: &String| {
-        let (name, value) = s.split_once('=').ok_or_else(|| anyhow!("`--setting {s}`: write it as NAME=VALUE"))?;
+        let (name, value) =
+            s.split_once('=').ok_or_else(|| Usage::new(format!("`--setting {s}`: write it as NAME=VALUE")))?;
         Ok((name.to_owned(), value.to_owned()))
     };
     typed.iter().map(split).collect()
@@ -92,19 +95,20 @@ fn lone_stage_of(config: &mut Pipeline, module: &Path) -> Result<String> {
             stage.module = module.to_owned();
             Ok(stage.name.clone())
         }
-        None => bail!(
+        None => Err(Usage::new(format!(
             "no stage of pipeline `{}` runs `{}`; its modules are {}",
             config.name,
             module.display(),
             known.join(", ")
-        ),
+        ))
+        .into()),
     }
 }
 
 /// A pipeline of one stage, from what was typed.
 fn lone_stage(args: &RunArgs, module: &Path) -> Result<Pipeline> {
     let (Some(from), Some(to), Some(schema)) = (&args.from, &args.to, &args.schema) else {
-        bail!("a module without a pipeline needs --from, --to and --schema");
+        return Err(Usage::new("a module without a pipeline needs --from, --to and --schema").into());
     };
     let stem = schema.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let name = module.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();

@@ -1,0 +1,280 @@
+//! The commands, as they are typed: the real program in a fresh folder, with what it prints and how it ends.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use similar_asserts::assert_eq;
+
+const PIPELINE: &str = r#"
+name = "prices"
+
+[log]
+path = "prices.db"
+
+[topics]
+prices = { schema = "price" }
+
+[[feed]]
+name = "file"
+file = "feed.jsonl"
+topic = "prices"
+key = ["id"]
+
+[[sink]]
+name = "keeper"
+from = "prices"
+table = "by_shop"
+
+[tables.by_shop]
+partition_key = ["shop"]
+clustering_key = ["id"]
+"#;
+
+const SCHEMA: &str = r#"{"type": "record", "name": "Price", "fields": [
+    {"name": "id", "type": "string"},
+    {"name": "shop", "type": ["null", "string"]},
+    {"name": "cents", "type": "long"}]}"#;
+
+/// Two good records, one that has no row, two that are no records.
+const FEED: &str = r#"{"id":"a","shop":"north","cents":100}
+{"id":"b","shop":null,"cents":200}
+{"id":"c","shop":"south"
+{"id":"d","shop":"south","cents":400}
+{"id":"e","shop":"south","cents":"five"}
+"#;
+
+/// How a command ended.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn host(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
+    command.current_dir(dir).args(arguments).stdin(Stdio::null());
+    command.env_remove("BESPOKE_LOG").env("XDG_CACHE_HOME", dir.join("cache"));
+    command
+}
+
+fn ended(Output { status, stdout, stderr }: Output) -> Ended {
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Ended { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+fn run(dir: &Path, arguments: &[&str]) -> Ended {
+    ended(host(dir, arguments).output().expect("the program starts"))
+}
+
+/// What a command printed that went well.
+fn printed(dir: &Path, arguments: &[&str]) -> String {
+    let ended = run(dir, arguments);
+    assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.err);
+    ended.out
+}
+
+/// A folder with a pipeline that has not run.
+fn fresh() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::create_dir(dir.path().join("schemas")).expect("a folder");
+    for (name, text) in [("pipeline.toml", PIPELINE), ("schemas/price.avsc", SCHEMA), ("feed.jsonl", FEED)] {
+        fs::write(dir.path().join(name), text).expect("a file");
+    }
+    dir
+}
+
+/// A folder with a pipeline that is through.
+fn through() -> tempfile::TempDir {
+    let dir = fresh();
+    printed(dir.path(), &["run", "--until-end"]);
+    dir
+}
+
+/// The last cells of each row, without those that hold the time.
+fn without_times(table: &str) -> Vec<String> {
+    let is_time = |word: &&str| word.ends_with('Z') && word.contains('T') && word.contains(':');
+    table
+        .lines()
+        .map(|line| line.split_whitespace().filter(|word| !is_time(word)).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+#[test]
+fn what_goes_through_a_pipeline_can_be_looked_into() {
+    let dir = through();
+    let topics = printed(dir.path(), &["topics", "list"]);
+    assert!(topics.contains("prices.dead-letters") && topics.lines().count() == 3, "{topics}");
+    let described = printed(dir.path(), &["topics", "describe", "prices"]);
+    assert!(described.contains("Price") && described.contains("PARTITION"), "{described}");
+    assert_eq!(
+        printed(dir.path(), &["topics", "read", "prices", "--until-end"]),
+        "{\"id\":\"a\",\"shop\":\"north\",\"cents\":100}\n\
+         {\"id\":\"b\",\"shop\":null,\"cents\":200}\n\
+         {\"id\":\"d\",\"shop\":\"south\",\"cents\":400}\n"
+    );
+    assert_eq!(
+        printed(dir.path(), &["table", "show", "by_shop"]).split_whitespace().collect::<Vec<_>>().join(" "),
+        "id shop cents a north 100 d south 400"
+    );
+    let one = ["topics", "read", "prices", "--from-offset", "1", "--max", "1", "--avro-json"];
+    assert_eq!(printed(dir.path(), &one), "{\"id\":\"b\",\"shop\":null,\"cents\":200}\n");
+    let wrapped = ["topics", "read", "prices", "--max", "1", "--avro-json"];
+    assert_eq!(printed(dir.path(), &wrapped), "{\"id\":\"a\",\"shop\":{\"string\":\"north\"},\"cents\":100}\n");
+}
+
+#[test]
+fn a_record_with_its_meta_tells_where_it_is() {
+    let dir = through();
+    let line = printed(dir.path(), &["topics", "read", "prices", "--max", "1", "--meta"]);
+    let json: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!((json["partition"].as_u64(), json["offset"].as_i64()), (Some(0), Some(0)));
+    assert_eq!((json["key"].as_str(), json["value"]["cents"].as_i64()), (Some("a"), Some(100)));
+}
+
+#[test]
+fn a_topic_becomes_an_avro_file_that_can_be_fed_again() {
+    let dir = through();
+    let read = ["topics", "read", "prices", "--until-end", "--format", "avro", "--out", "prices.avro"];
+    printed(dir.path(), &read);
+    printed(dir.path(), &["feed", "prices.avro", "--to", "prices", "--key", "id"]);
+    let ids: Vec<String> = printed(dir.path(), &["topics", "read", "prices", "--until-end"])
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["id"].to_string())
+        .collect();
+    assert_eq!(ids, ["\"a\"", "\"b\"", "\"d\"", "\"a\"", "\"b\"", "\"d\""]);
+}
+
+#[test]
+fn dead_letters_say_where_they_are_from_and_why() {
+    let dir = through();
+    let list = without_times(&printed(dir.path(), &["dead-letters", "list"]));
+    assert_eq!(list.len(), 4, "{list:#?}");
+    assert!(list.iter().any(|row| row.contains("keeper row prices-0@1 key column `shop` is null")), "{list:#?}");
+    assert!(
+        list.iter().filter(|row| row.contains("file feed") && row.contains("feed.jsonl:")).count() == 2,
+        "{list:#?}"
+    );
+    let shown = printed(dir.path(), &["dead-letters", "show", "--kind", "row"]);
+    for part in ["keeper", "prices-0@1", "\"b\"", "{\"id\":\"b\",\"shop\":null,\"cents\":200}"] {
+        assert!(shown.contains(part), "{part} is not in\n{shown}");
+    }
+    let shown = printed(dir.path(), &["dead-letters", "show", "--stage", "file", "--max", "1"]);
+    assert!(shown.contains("five") && !shown.contains("keeper"), "{shown}");
+}
+
+#[test]
+fn a_replay_sends_each_record_once_and_as_it_was() {
+    let dir = through();
+    let replayed = printed(dir.path(), &["dead-letters", "replay"]);
+    assert!(replayed.contains("sent again: 1") && replayed.contains("not sent: 2"), "{replayed}");
+    let again = printed(dir.path(), &["dead-letters", "replay"]);
+    assert_eq!(again, "sent again: 0\n");
+    let lines = printed(dir.path(), &["topics", "read", "prices", "--until-end", "--meta"]);
+    let records: Vec<serde_json::Value> = lines.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let [_, original, _, copy] = &records[..] else { panic!("{lines}") };
+    for part in ["key", "value", "headers", "timestamp"] {
+        assert_eq!(original[part], copy[part], "{part}");
+    }
+}
+
+#[test]
+fn a_log_can_be_named_without_its_pipeline() {
+    let dir = through();
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let log = dir.path().join("prices.db");
+    let log = log.to_str().expect("UTF-8");
+    let read = printed(elsewhere.path(), &["topics", "read", "prices", "--until-end", "--log", log]);
+    assert_eq!(read.lines().count(), 3);
+    let list = printed(elsewhere.path(), &["dead-letters", "list", "--log", log]);
+    assert_eq!(list.lines().count(), 4, "{list}");
+}
+
+#[test]
+fn wrong_usage_and_configuration_end_with_64_and_say_what_to_do() {
+    let dir = fresh();
+    let empty = tempfile::tempdir().expect("a folder");
+    let bad = "name = \"prices\"\n[logs]\npath = \"x\"\n";
+    fs::write(dir.path().join("bad.toml"), bad).expect("a file");
+    let no_field = PIPELINE.replace("key = [\"id\"]", "key = [\"name\"]");
+    fs::write(dir.path().join("no-field.toml"), no_field).expect("a file");
+    for (place, arguments, said) in [
+        (dir.path(), &["runn"][..], "run"),
+        (dir.path(), &["topics", "read"][..], "<TOPIC>"),
+        (dir.path(), &["topics", "list", "--log", "a", "--pipeline", "b"][..], "--log"),
+        (dir.path(), &["check", "bad.toml"][..], "did you mean `log`?"),
+        (dir.path(), &["check", "no-field.toml"][..], "name"),
+        (dir.path(), &["check", "--set", "schemas.registry=http://registry"][..], "not built into this host"),
+        (dir.path(), &["run", "--schema", "schemas/price.avsc"][..], "--module"),
+        (empty.path(), &["check"][..], "pipeline.toml"),
+        (empty.path(), &["run"][..], "pipeline.toml"),
+        (empty.path(), &["topics", "list"][..], "pipeline.toml"),
+    ] {
+        let ended = run(place, arguments);
+        assert_eq!(ended.code, Some(64), "{arguments:?}: {ended:?}");
+        assert!(ended.out.is_empty() && ended.err.contains(said), "{arguments:?}: {ended:?}");
+    }
+    let filter = host(dir.path(), &["topics", "list"]).env("BESPOKE_LOG", "host=loud").output().expect("it starts");
+    assert_eq!(filter.status.code(), Some(64), "a filter that is none");
+}
+
+#[test]
+fn what_is_not_there_ends_with_1_and_is_named() {
+    let dir = through();
+    for (arguments, said) in [
+        (&["topics", "read", "price", "--until-end"][..], "`price`"),
+        (&["topics", "describe", "price"][..], "`price`"),
+        (&["table", "show", "shops"][..], "`shops`"),
+        (&["dead-letters", "show", "77"][..], "77"),
+        (&["topics", "list", "--log", "none.db"][..], "none.db"),
+        (&["dead-letters", "replay", "--to", "nowhere"][..], "nowhere"),
+    ] {
+        let ended = run(dir.path(), arguments);
+        assert_eq!(ended.code, Some(1), "{arguments:?}: {ended:?}");
+        assert!(ended.err.starts_with("error: ") && ended.err.contains(said), "{arguments:?}: {ended:?}");
+    }
+    assert!(!dir.path().join("none.db").exists(), "looking made a log");
+}
+
+#[test]
+fn help_and_version_are_no_failures() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for arguments in
+        [&["--help"][..], &["--version"][..], &["run", "--help"][..], &["dead-letters", "replay", "--help"][..]]
+    {
+        let ended = run(dir.path(), arguments);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{arguments:?}");
+        assert!(ended.out.contains("host"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_quietly() {
+    let dir = fresh();
+    // More than any pipe holds, so that it is still writing when the reader goes.
+    let endless = ["feed", "generate", "--to", "-", "--count", "1000000"];
+    let mut child =
+        host(dir.path(), &endless).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut start = [0; 1];
+    child.stdout.take().expect("piped").read_exact(&mut start).expect("it writes");
+    let ended = ended(child.wait_with_output().expect("it ends"));
+    assert_eq!((ended.code, start), (Some(0), *b"{"), "{}", ended.err);
+    assert!(!ended.err.contains("error"), "{}", ended.err);
+}
+
+#[test]
+fn log_lines_are_json_if_asked_for() {
+    let dir = fresh();
+    let ended = run(dir.path(), &["run", "--until-end", "--log-format", "json"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let lines: Vec<serde_json::Value> = ended
+        .err
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
+        .collect();
+    let sink = lines.iter().rfind(|line| line["role"] == "sink keeper" && line["message"] == "progress");
+    let sink = sink.unwrap_or_else(|| panic!("no summary of the sink in {}", ended.err));
+    assert_eq!((sink["records_in"].as_u64(), sink["dead_letters"].as_u64()), (Some(3), Some(1)));
+}
