@@ -83,9 +83,10 @@ fn expired(
     let mut left = Left { start: p.start(), bytes: p.bytes() };
     let mut ids = Vec::new();
     let sql = "SELECT id, last_offset, max_timestamp_ms, length(bytes) FROM bespoke_batches
-               WHERE topic = ?1 AND partition = ?2 ORDER BY last_offset LIMIT ?3";
+               WHERE topic = ?1 AND partition = ?2 AND last_offset >= ?3 AND last_offset < ?4
+               ORDER BY last_offset LIMIT ?5";
     let mut statement = writer.store().conn.prepare_cached(sql)?;
-    let mut rows = statement.query(params![topic.id, partition as i64, MAX_BATCHES as i64])?;
+    let mut rows = statement.query(params![topic.id, partition as i64, p.start(), p.end(), MAX_BATCHES as i64])?;
     while let Some(row) = rows.next()? {
         let (id, last_offset, timestamp_ms, bytes): (i64, i64, i64, i64) =
             (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);

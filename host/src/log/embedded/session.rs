@@ -197,30 +197,34 @@ impl Reading {
         Ok(Some(records).filter(|records| !records.is_empty()))
     }
 
-    /// Reads the batch at the position, or at the start if retention has removed that.
+    /// Reads the batch at the position, or at the start if retention has removed that. None is read at the end.
     fn fetch(&mut self, store: &Store, topic: &Topic, group: &str, partition: u32) -> Result<(), LogError> {
         let p = &topic.partitions[partition as usize];
-        self.jump_to_start(topic, group, partition);
-        let batch = match p.in_memory(self.position) {
-            Some(bytes) => Some(store.decode(bytes, topic.id, partition, self.position)?),
-            None => store.batch_from(topic.id, partition, self.position)?,
-        };
-        // Retention may have come between.
-        self.jump_to_start(topic, group, partition);
-        let Some(batch) = batch else {
-            if self.position >= p.end() {
+        self.jump_to(p.start(), topic, group, partition);
+        // Every round but the last moves the position up to a start, which is never after the end.
+        while self.position < p.end() {
+            let batch = match p.in_memory(self.position) {
+                Some(bytes) => Some(store.decode(bytes, topic.id, partition, self.position)?),
+                None => store.batch_from(topic.id, partition, self.position)?,
+            };
+            let has_position = |batch: &Batch| batch.entries().first().is_some_and(|e| e.offset <= self.position);
+            if let Some(batch) = batch.filter(has_position) {
+                self.next = batch.entries().partition_point(|entry| entry.offset < self.position);
+                self.batch = batch;
                 return Ok(());
             }
-            let what = format!("topic `{}`, partition {partition}: no records from {}", topic.name, self.position);
-            return Err(store.damaged(what));
-        };
-        self.next = batch.entries().partition_point(|entry| entry.offset < self.position);
-        self.batch = batch;
+            // Partitions have no gaps, so that retention has removed the batch: the file shows it before memory does.
+            let start = store.start(topic.id, partition)?;
+            if start <= self.position {
+                let what = format!("topic `{}`, partition {partition}: no records at {}", topic.name, self.position);
+                return Err(store.damaged(what));
+            }
+            self.jump_to(start, topic, group, partition);
+        }
         Ok(())
     }
 
-    fn jump_to_start(&mut self, topic: &Topic, group: &str, partition: u32) {
-        let start = topic.partitions[partition as usize].start();
+    fn jump_to(&mut self, start: i64, topic: &Topic, group: &str, partition: u32) {
         if self.position < start {
             tracing::warn!(
                 topic = topic.name,

@@ -151,6 +151,16 @@ impl Store {
         Ok(state.map_err(|e| self.error(e))?.map(Bytes::from))
     }
 
+    /// The first offset of a partition that is kept.
+    pub(super) fn start(&self, topic: i64, partition: u32) -> Result<i64, LogError> {
+        let sql = "SELECT start_offset FROM bespoke_partitions WHERE topic = ?1 AND partition = ?2";
+        let start = self
+            .conn
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(params![topic, partition], |row| row.get(0)));
+        start.map_err(|e| self.error(e))
+    }
+
     /// The first batch that has the offset or a later one.
     pub(super) fn batch_from(&self, topic: i64, partition: u32, offset: i64) -> Result<Option<Batch>, LogError> {
         let sql = "SELECT base_offset, last_offset, bytes FROM bespoke_batches

@@ -178,6 +178,7 @@ fn a_batch_that_has_changed_is_damage_and_not_the_end() {
         "UPDATE bespoke_batches SET bytes = CAST(x'0000000000000000' || substr(bytes, 9) AS BLOB) WHERE base_offset > 0",
         "UPDATE bespoke_batches SET bytes = x''",
         "DELETE FROM bespoke_batches",
+        "DELETE FROM bespoke_batches WHERE base_offset = 5",
     ];
     for damage in damages {
         let case = Case::new();
@@ -207,6 +208,10 @@ fn a_topic_that_cannot_be_right_is_damage() {
         "UPDATE bespoke_partitions SET start_offset = 9",
         "UPDATE bespoke_partitions SET start_offset = -1",
         "UPDATE bespoke_partitions SET partition = 7 WHERE partition = 1",
+        // Would overflow when the next batch is added.
+        "UPDATE bespoke_partitions SET end_offset = 9223372036854775807",
+        "UPDATE bespoke_partitions SET bytes = 9223372036854775807",
+        "UPDATE bespoke_partitions SET bytes = -1",
     ];
     for damage in damages {
         let case = Case::new();
@@ -233,6 +238,52 @@ fn retention_that_is_asked_for_later_counts() {
     }
     let log = case.open(Options::default());
     assert_eq!(log.topic("t").expect("readable").expect("there").retention, retention);
+}
+
+#[test]
+fn retention_passes_by_offsets_that_cannot_be_right() {
+    for offset in ["9223372036854775807", "-9223372036854775807"] {
+        let case = Case::new();
+        let log = case.open(Options::default());
+        let retention = Retention { age_ms: Some(1_000), bytes: Some(1) };
+        log.create_topic(&NewTopic { name: "t".to_owned(), partitions: 1, retention }).expect("a topic");
+        let mut producer = log.join(member("feed", None)).expect("a session");
+        commit(&mut *producer, "t", &numbered(0..3, 4)).expect("committed");
+        // What was committed is gone; the next sweep finds a batch of another place.
+        let sql = "INSERT INTO bespoke_batches (topic, partition, base_offset, last_offset, max_timestamp_ms, bytes)";
+        case.tamper(&format!("{sql} VALUES (1, 0, 0, {offset}, 0, x'00')"));
+        log.shared.writer().expect("a writer").swept = None;
+        commit(&mut *producer, "t", &numbered(3..6, 4)).expect("committed");
+        let left = log.topic("t").expect("readable").expect("there").partitions[0];
+        assert_eq!((left.start, left.end), (6, 6), "with a batch that ends at {offset}");
+    }
+}
+
+#[test]
+fn a_removal_that_only_the_file_shows_yet_is_no_damage() {
+    // Retention removes in the file first and tells memory afterwards; a reader may come between.
+    let cases = [
+        ("DELETE FROM bespoke_batches; UPDATE bespoke_partitions SET start_offset = 15", vec![15, 16, 17, 18, 19]),
+        (
+            "DELETE FROM bespoke_batches WHERE base_offset < 10; UPDATE bespoke_partitions SET start_offset = 10",
+            (10..20).collect(),
+        ),
+    ];
+    for (removal, left) in cases {
+        let case = Case::new();
+        let log = case.open(Options { tail_bytes: 0, ..Options::default() });
+        topic(&log, "t", 1);
+        let mut producer = log.join(member("feed", None)).expect("a session");
+        (0..3).for_each(|n| commit(&mut *producer, "t", &numbered(n * 5..n * 5 + 5, 4)).expect("committed"));
+        let mut reader = session(&log, "g", "t");
+        assert!(matches!(reader.poll(100, WAIT), Ok(Event::Assigned { .. })));
+        case.tamper(removal);
+        if left[0] == 15 {
+            assert!(matches!(reader.poll(100, Duration::ZERO), Ok(Event::Idle)), "after {removal}");
+        }
+        commit(&mut *producer, "t", &numbered(15..20, 4)).expect("committed");
+        assert_eq!(take(&mut *reader, left.len(), 100), left, "after {removal}");
+    }
 }
 
 #[test]

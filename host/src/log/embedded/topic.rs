@@ -13,6 +13,9 @@ use bytes::Bytes;
 use super::store::{Store, StoredTopic};
 use crate::log::{LogError, Retention};
 
+/// No log gets as far; a file that says so is damaged, and counting on from there would overflow.
+const MAX_COUNT: i64 = i64::MAX / 2;
+
 /// A topic of an open log.
 pub(super) struct Topic {
     pub(super) id: i64,
@@ -55,7 +58,8 @@ impl Topic {
     pub(super) fn load(stored: StoredTopic, store: &Store) -> Result<Self, LogError> {
         let StoredTopic { id, info } = stored;
         for (index, p) in info.partitions.iter().enumerate() {
-            if p.partition as usize != index || p.start < 0 || p.start > p.end {
+            let is_counted = (0..=p.end).contains(&p.start) && p.end <= MAX_COUNT && (0..=MAX_COUNT).contains(&p.bytes);
+            if p.partition as usize != index || !is_counted {
                 return Err(
                     store.damaged(format!("partition {} of topic `{}` cannot be right", p.partition, info.name))
                 );
