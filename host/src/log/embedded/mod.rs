@@ -48,7 +48,8 @@ pub struct Options {
     pub durability: Durability,
     /// Key, value and headers of a record, with their lengths, may take this many bytes, at most 512 MiB.
     pub max_record_bytes: usize,
-    /// How many bytes of the newest batches stay in memory, for consumers that keep up.
+    /// How many bytes of the newest batches stay in memory. Consumers that keep up read them there, which costs half of
+    /// what reading from the file does.
     pub tail_bytes: usize,
 }
 

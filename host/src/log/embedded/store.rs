@@ -18,9 +18,10 @@ use crate::log::{LogError, PartitionInfo, Retention, TopicInfo};
 const APPLICATION_ID: i32 = 0x4273_704b;
 /// The version of the tables below.
 const FORMAT: i32 = 1;
-/// Large pages, since batches are long blobs: fewer pages to link, to find and to check. Larger ones make small commits
-/// dearer, which write whole pages.
-const PAGE_BYTES: i64 = 16 * 1024;
+/// Large pages, since batches are long blobs. Append and commit cost 250 ns of CPU for a record of 100 bytes, with pages
+/// of 16 KiB 285, of 8 KiB 315, of 64 KiB 220. But commits write whole pages: one of a single record costs 75 µs, with
+/// pages of 16 KiB 45, of 64 KiB 100.
+const PAGE_BYTES: i64 = 32 * 1024;
 /// The WAL is carried over into the file when it is as long as this, and cut to it.
 const WAL_BYTES: i64 = 64 * 1024 * 1024;
 const CACHE_KIB: i64 = 8 * 1024;
