@@ -3,4 +3,5 @@
 mod commands;
 mod config;
 mod contract;
+mod docs;
 mod tidy;

@@ -1,0 +1,117 @@
+//! What the documentation says to type works: the commands of the README's quick start, run as they stand there by a shell,
+//! one block after the other, with the built host, in a copy of what they name.
+//!
+//! A block is fenced and tagged `sh`. Each starts at the top of the copy, as a reader would.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What the commands use, from the top of the repository.
+const USED: [&str; 2] = ["examples/products", "schemas"];
+const OPENS: &str = "```sh";
+const CLOSES: &str = "```";
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(repository().join(path)).expect("a readable file")
+}
+
+/// The blocks that are tagged `sh`, each with the line on which it begins.
+fn blocks(text: &str) -> Vec<(usize, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        if line == OPENS {
+            let block: Vec<_> = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != CLOSES).collect();
+            blocks.push((number + 1, block.join("\n")));
+        }
+    }
+    blocks
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a new folder");
+    for entry in fs::read_dir(from).expect("a readable folder") {
+        let from = entry.expect("an entry").path();
+        let name = from.file_name().expect("a name");
+        // What an earlier run of the example has left is not part of it.
+        if from.is_dir() && name != "data" {
+            copy(&from, &to.join(name));
+        } else if from.is_file() {
+            fs::copy(&from, to.join(name)).expect("a copied file");
+        }
+    }
+}
+
+/// Runs a block with the built host first in the search path.
+fn run(block: &str, folder: &Path) -> Output {
+    let host = Path::new(env!("CARGO_BIN_EXE_host")).parent().expect("a folder").to_owned();
+    let others = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths([host].into_iter().chain(env::split_paths(&others))).expect("a search path");
+    Command::new("sh")
+        .args(["-eu", "-c", block])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .output()
+        .expect("a shell")
+}
+
+#[test]
+fn every_command_of_the_quick_start_works() {
+    let blocks = blocks(&read("README.md"));
+    assert!(blocks.len() >= 5, "the README has {} blocks of commands", blocks.len());
+    let modules = repository().join("examples/products/modules/processor.wasm");
+    assert!(modules.exists(), "build the modules first: make guests");
+    let folder = tempfile::tempdir().expect("a folder");
+    for used in USED {
+        copy(&repository().join(used), &folder.path().join(used));
+    }
+    for (line, block) in blocks {
+        let output = run(&block, folder.path());
+        let (told, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "README.md:{line}: {}\n{block}\n{told}", output.status);
+        if block.contains("--module") {
+            assert!(printed.contains("\"price_band\""), "README.md:{line}: the module answered nothing\n{told}");
+        }
+        if block.contains("table show") {
+            assert!(printed.contains("sku-"), "README.md:{line}: the table is empty\n{printed}\n{told}");
+        }
+    }
+    assert!(
+        fs::read_to_string(folder.path().join("product.wit")).expect("what was written").contains("world processor")
+    );
+}
+
+#[test]
+fn links_between_the_pages_lead_somewhere() {
+    let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("bench/README.md"), PathBuf::from("wit/README.md")];
+    for folder in ["docs", "docs/decisions"] {
+        let entries = fs::read_dir(repository().join(folder)).expect("a readable folder");
+        let paths = entries.map(|entry| Path::new(folder).join(entry.expect("an entry").file_name()));
+        pages.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "md")));
+    }
+    let mut broken = Vec::new();
+    for page in pages {
+        let text = fs::read_to_string(repository().join(&page)).expect("a readable page");
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap_or(target);
+            let inside = !target.contains("://") && !file.is_empty();
+            if inside && !repository().join(&page).with_file_name(file).exists() {
+                broken.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn only_blocks_of_commands_are_run() {
+    let text = "text\n```sh\na\nb\n```\n```toml\nc\n```\n    d\n```sh\ne\n```\n";
+    assert_eq!(blocks(text), [(2, "a\nb".to_owned()), (10, "e".to_owned())]);
+}
