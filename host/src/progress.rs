@@ -3,7 +3,7 @@
 //! On a terminal the lines are live; elsewhere they are log lines, every `LOG_EVERY` and at the end. Whoever waits for a
 //! run calls [`Progress::tick`] as often as it likes; workers only count. Used by the commands that run something.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, Write};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// How often the log gets a summary.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-const TEMPLATE: &str = "{spinner} {prefix:28!} {wide_msg}";
+const TEMPLATE: &str = "{spinner} {prefix:26!} {wide_msg}";
 
 /// The one terminal of the process, on which progress is drawn and log lines are written.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -62,10 +62,10 @@ pub fn bars() -> &'static MultiProgress {
 // === impl Progress ===
 
 impl<'a> Progress<'a> {
-    /// Nothing shown yet. Lines are live if standard error is a terminal.
+    /// Nothing shown yet. Lines are live if standard error is a terminal, and nobody has hidden [`bars`].
     #[must_use]
     pub fn new(lag: Lag<'a>) -> Self {
-        Self::on(io::stderr().is_terminal().then(|| bars().clone()), lag)
+        Self::on((!bars().is_hidden()).then(|| bars().clone()), lag)
     }
 
     fn on(bars: Option<MultiProgress>, lag: Lag<'a>) -> Self {
@@ -87,7 +87,12 @@ impl<'a> Progress<'a> {
     pub fn finish(mut self, watched: &[(String, Arc<Counters>)]) {
         self.lines.iter_mut().for_each(|line| line.last_in = 0);
         self.show(watched, self.started.elapsed());
-        self.lines.iter().filter_map(|line| line.bar.as_ref()).for_each(ProgressBar::abandon);
+        // They stay as plain lines, below which others can write.
+        let last: String = self.lines.iter().filter_map(Line::cleared).collect();
+        if !self.bars.as_ref().is_none_or(MultiProgress::is_hidden) {
+            // Without standard error there is nobody to show them to.
+            let _ = io::stderr().write_all(last.as_bytes());
+        }
     }
 
     fn show(&mut self, watched: &[(String, Arc<Counters>)], since: Duration) {
@@ -107,6 +112,13 @@ impl<'a> Progress<'a> {
     }
 }
 
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        // A run that fails leaves an error behind, and no half of a line before it.
+        self.lines.iter().filter_map(Line::cleared).for_each(drop);
+    }
+}
+
 // === impl Line ===
 
 impl Line {
@@ -117,6 +129,13 @@ impl Line {
             bar.with_style(ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_spinner()))
         });
         Self { role: role.to_owned(), bar, last_in: 0 }
+    }
+
+    /// Takes it off the terminal. What it said last.
+    fn cleared(&self) -> Option<String> {
+        let bar = self.bar.as_ref()?;
+        bar.finish_and_clear();
+        Some(format!("  {:26} {}\n", self.role, bar.message()))
     }
 
     fn read(&mut self, counters: &Counters, since: Duration, lag: Option<u64>) -> Reading {
@@ -139,7 +158,7 @@ impl Line {
 impl Reading {
     fn in_words(&self) -> String {
         let mut text = format!(
-            "{:>11} in {:>11} out {:>10}/s",
+            "{:>10} in {:>10} out {:>9}/s",
             grouped(self.records_in),
             grouped(self.records_out),
             grouped(self.per_second.round() as u64)

@@ -4,6 +4,7 @@ use std::env::{self, VarError};
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
+use indicatif::ProgressDrawTarget;
 use tracing_subscriber::EnvFilter;
 
 use super::failure::Usage;
@@ -33,7 +34,11 @@ pub(super) fn start(arguments: &LogArguments) -> anyhow::Result<()> {
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter(env::var(FILTER))?).with_writer(|| Beside).with_target(false);
     let started = match arguments.log_format {
-        Format::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
+        Format::Json => {
+            // Whoever reads JSON reads nothing else.
+            bars().set_draw_target(ProgressDrawTarget::hidden());
+            builder.json().flatten_event(true).with_span_list(false).try_init()
+        }
         Format::Text => {
             let colours = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
             builder.with_ansi(colours).try_init()

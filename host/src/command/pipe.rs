@@ -142,7 +142,7 @@ impl PipeSession {
         }
     }
 
-    /// Lines until there are enough, or none for now.
+    /// Lines until there are enough, or none yet.
     fn read(&mut self, max_records: usize, until: Instant) -> Result<Batch, LogError> {
         let mut builder = BatchBuilder::new();
         let mut value = Vec::new();

@@ -1,3 +1,5 @@
+//! JSON and Avro, there and back: values of every type in both styles, and text that is neither.
+
 use bespoke_boundary::Schema;
 use proptest::prelude::*;
 use serde_json::{Value, json};
