@@ -2,4 +2,7 @@
 
 mod config;
 mod contract;
+mod restart;
+mod scenarios;
+mod support;
 mod tidy;
