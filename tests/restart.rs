@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
-use host::log::Log as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
@@ -70,11 +69,9 @@ clustering_key = ["id"]
 
 const TO_THE_END: [&str; 2] = ["run", "--until-end"];
 
-/// How many records the last topic has. None while there is no log to look at.
+/// How many records have come to the last topic.
 fn done(folder: &Folder) -> i64 {
-    // A log that is being made, or whose host was just killed, may not be readable at this moment.
-    let Ok(log) = host::log::embedded::EmbeddedLog::open_read_only(folder.path(crate::support::LOG)) else { return 0 };
-    log.topic("analysis").ok().flatten().map_or(0, |topic| topic.partitions[0].end)
+    folder.so_far("analysis")
 }
 
 /// The value of every record of a topic, as it lies there.

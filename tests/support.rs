@@ -142,8 +142,15 @@ impl Folder {
     }
 
     /// The log, for looking at it.
-    pub fn log(&self) -> Option<EmbeddedLog> {
+    fn log(&self) -> Option<EmbeddedLog> {
         self.path(LOG).exists().then(|| EmbeddedLog::open_read_only(self.path(LOG)).expect("a log"))
+    }
+
+    /// How many records the first partition of a topic has by now, also while a host makes the log or was just killed.
+    pub fn so_far(&self, topic: &str) -> i64 {
+        // What cannot be read at this moment will be at a later one.
+        let Ok(log) = EmbeddedLog::open_read_only(self.path(LOG)) else { return 0 };
+        log.topic(topic).ok().flatten().map_or(0, |topic| topic.partitions[0].end)
     }
 
     /// Hands every record of a topic to `look`, with the partition.

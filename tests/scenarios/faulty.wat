@@ -36,5 +36,6 @@
   (type $answer (result (error string)))
   (type $answers (list $answer))
   (func $process (param "records" $products) (result $answers)
-    (canon lift (core func $running "process") (memory $running "memory") (realloc (func $running "cabi_realloc"))))
+    (canon lift (core func $running "process") (memory (core memory $running "memory"))
+      (realloc (core func $running "cabi_realloc"))))
   (export "process" (func $process)))

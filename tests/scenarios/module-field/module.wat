@@ -10,5 +10,6 @@
   (type $products (list $product))
   (type $kept (list bool))
   (func $process (param "records" $products) (result $kept)
-    (canon lift (core func $running "process") (memory $running "memory") (realloc (func $running "cabi_realloc"))))
+    (canon lift (core func $running "process") (memory (core memory $running "memory"))
+      (realloc (core func $running "cabi_realloc"))))
   (export "process" (func $process)))
