@@ -127,8 +127,8 @@ fn the_example_ends_in_its_table_and_a_second_run_changes_nothing() {
 fn a_pipe_goes_from_standard_input_to_standard_output() {
     let folder = Folder::of(&cases().join("malformed-lines"));
     let feed = fs::read_to_string(folder.path("feed.jsonl")).expect("a feed");
-    let ended = folder
-        .host_given(&["run", "--module", "modules/processor.wasm", "--schema", "schemas/product.avsc"], &feed);
+    let ended =
+        folder.host_given(&["run", "--module", "modules/processor.wasm", "--schema", "schemas/product.avsc"], &feed);
     ended.must_end(1);
     let mut lines: Vec<String> = ended.stdout.lines().map(str::to_owned).collect();
     lines.sort();
@@ -217,7 +217,7 @@ const FAULTS: [(&str, &str, &str, &str); 8] = [
 fn faulty(fault: &str, records: usize, bad: impl Fn(usize) -> bool) -> Folder {
     let folder = Folder::of(&cases().join("empty-feed"));
     let text = fs::read_to_string(cases().join("faulty.wat")).expect("the module");
-    folder.module("faulty", &text.replace("FAULT", fault));
+    folder.module("faulty", &text.replace("(then FAULT)", &format!("(then {fault})")));
     let mut feed = String::new();
     for n in 0..records {
         let quantity = if bad(n) { 13 } else { 1 };
