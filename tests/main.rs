@@ -4,4 +4,7 @@ mod commands;
 mod config;
 mod contract;
 mod docs;
+mod restart;
+mod scenarios;
+mod support;
 mod tidy;

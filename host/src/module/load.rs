@@ -9,7 +9,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, InstancePre, Type};
 
 use super::Limits;
-use super::sandbox::{Sandbox, State};
+use super::sandbox::{Clock, Sandbox, State};
 
 /// Files larger than this are no modules. CPython with its standard library has 40 MB.
 const MAX_FILE_BYTES: u64 = 512 << 20;
@@ -18,6 +18,8 @@ const MAX_FILE_BYTES: u64 = 512 << 20;
 pub struct Module {
     pub(super) pre: InstancePre<State>,
     pub(super) engine: wasmtime::Engine,
+    /// A module outlives its sandbox, and its time limits must hold as long.
+    _clock: Arc<Clock>,
     pub(super) limits: Limits,
     pub(super) name: Arc<str>,
     signature: Signature,
@@ -151,6 +153,7 @@ impl Module {
         Ok(Self {
             pre,
             engine: engine.clone(),
+            _clock: sandbox.clock.clone(),
             limits,
             name: name.into(),
             signature,

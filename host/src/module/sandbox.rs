@@ -31,11 +31,11 @@ const TABLE_ELEMENTS: usize = 100_000;
 pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Linker<State>,
-    _clock: Arc<Clock>,
+    pub(super) clock: Arc<Clock>,
 }
 
-/// Advances the engine's epoch while a sandbox lives.
-struct Clock(Arc<AtomicBool>);
+/// Advances the engine's epoch while a sandbox or a module of it lives.
+pub(super) struct Clock(Arc<AtomicBool>);
 
 /// What an instance has of the host.
 pub(super) struct State {
@@ -81,7 +81,7 @@ impl Sandbox {
                 engine.increment_epoch();
             }
         })?;
-        Ok(Self { engine, linker, _clock: Arc::new(Clock(stop)) })
+        Ok(Self { engine, linker, clock: Arc::new(Clock(stop)) })
     }
 }
 

@@ -1,0 +1,142 @@
+//! A host that is stopped, or killed at any moment, goes on as if nothing had been.
+
+use std::collections::HashSet;
+use std::fs;
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
+use crate::support::{Folder, top};
+
+const TABLE: &str = "product_analysis";
+const PROCESSED: &str = "processed";
+const LETTERS: &str = "restart.dead-letters";
+
+/// A generated feed through both modules into the table. One partition, so that every run has one order and the numbers
+/// of the analyzer are the same bit for bit. `interval` is the time between commits in milliseconds.
+fn folder(records: u64, interval: u64) -> Folder {
+    let folder = Folder::of(&top().join("tests/scenarios/empty-feed"));
+    let text = format!(
+        r#"
+name = "restart"
+
+[log]
+path = "log.db"
+sync = "normal"
+commit_interval_ms = {interval}
+
+[schemas]
+dir = "schemas"
+ids = "log.schemas.json"
+
+[topics]
+"raw" = {{ schema = "product" }}
+
+[[feed]]
+name = "generated"
+topic = "raw"
+key = ["id"]
+generate = {{ count = {records}, products = 500, invalid = 0.0005 }}
+
+[[stage]]
+name = "processor"
+module = "modules/processor.wasm"
+from = "raw"
+to = {{ topic = "processed", key = ["category"] }}
+
+[[stage]]
+name = "analyzer"
+module = "modules/analyzer.wasm"
+from = "processed"
+
+[stage.to]
+analysis = {{ topic = "analysis", key = ["id"] }}
+alerts = {{ topic = "alerts", key = ["id"] }}
+
+[[sink]]
+from = "analysis"
+table = "{TABLE}"
+
+[tables.{TABLE}]
+partition_key = ["category"]
+clustering_key = ["id"]
+"#
+    );
+    fs::write(folder.path("pipeline.toml"), text).expect("written");
+    folder
+}
+
+const TO_THE_END: [&str; 2] = ["run", "--until-end"];
+
+/// How many records have come to the last topic.
+fn done(folder: &Folder) -> i64 {
+    folder.so_far("analysis")
+}
+
+/// The value of every record of a topic, as it lies there.
+fn values(folder: &Folder, topic: &str) -> Vec<Vec<u8>> {
+    let mut values = Vec::new();
+    folder.each(topic, |_, record| values.push(record.value().expect("a value").to_vec()));
+    values
+}
+
+/// Every input is in the processed topic or a dead letter, once; and all is as in a run that nothing disturbed.
+fn must_equal(found: &Folder, undisturbed: &Folder, records: u64) {
+    let processed = values(found, PROCESSED);
+    // No two generated records have the same time, so no two values are the same.
+    let different: HashSet<&[u8]> = processed.iter().map(Vec::as_slice).collect();
+    assert_eq!(different.len(), processed.len(), "records are doubled");
+    let letters = found.letters(LETTERS).len();
+    assert_eq!(processed.len() + letters, records as usize, "records are lost or doubled");
+    for topic in [PROCESSED, "analysis", "alerts"] {
+        assert!(values(found, topic) == values(undisturbed, topic), "topic {topic} differs");
+    }
+    similar_asserts::assert_eq!(found.table(TABLE), undisturbed.table(TABLE));
+}
+
+#[test]
+fn a_stop_in_the_middle_changes_no_number() {
+    const RECORDS: u64 = 30_000;
+    let undisturbed = folder(RECORDS, 20);
+    undisturbed.host(&TO_THE_END).must_end(0);
+    let stopped = folder(RECORDS, 20);
+    let slowly = ["run", "--set", "feed.generated.generate.rate=20000"];
+    let mut running = stopped.start(&slowly);
+    while done(&stopped) < 3_000 {
+        assert!(running.is_running(), "it ended by itself: {}", running.end().stderr);
+        std::thread::yield_now();
+    }
+    running.interrupt();
+    running.end().must_end(0);
+    let so_far = done(&stopped);
+    assert!((3_000..RECORDS as i64).contains(&so_far), "{so_far} records: it was not stopped in the middle");
+    stopped.host(&TO_THE_END).must_end(0);
+    must_equal(&stopped, &undisturbed, RECORDS);
+}
+
+#[test]
+fn kills_lose_nothing_and_double_nothing() {
+    const RECORDS: u64 = 200_000;
+    const KILLS: u64 = 8;
+    let undisturbed = folder(RECORDS, 5);
+    undisturbed.host(&TO_THE_END).must_end(0);
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let killed = folder(RECORDS, 5);
+    let mut in_the_middle = 0;
+    for _ in 0..KILLS {
+        let before = done(&killed);
+        let mut running = killed.start(&TO_THE_END);
+        // Some kills hit the start of a host, most of them its work.
+        let more = i64::from(random.next_u32() % (RECORDS / KILLS) as u32) - 2_000;
+        while running.is_running() && done(&killed) < before + more {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(u64::from(random.next_u32() % 10_000)));
+        running.kill();
+        in_the_middle += u64::from(done(&killed) < RECORDS as i64 / 2);
+    }
+    assert!(in_the_middle > 0, "every kill came too late");
+    killed.host(&TO_THE_END).must_end(0);
+    must_equal(&killed, &undisturbed, RECORDS);
+}

@@ -1,0 +1,272 @@
+//! What becomes of feeds, records and modules of all kinds, seen from outside: the program runs a pipeline.
+//!
+//! A case is a folder in `tests/scenarios`: `pipeline.toml`, what it needs, and what must come of it, of which a case has
+//! what tells something: `table.txt` (the table `rows`), `expected.jsonl` (the topic `out`), `dead-letters.txt`, or
+//! `error.txt` (what standard error must have in it, a line each; the program fails). With `BESPOKE_BLESS=1` in the
+//! environment the answers are written anew, to be read before they are committed.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bespoke_record::{Batch, BatchBuilder};
+use host::log::embedded::{EmbeddedLog, Options};
+use host::log::{Commit, Log as _, Member};
+use host::schema::framing;
+
+use crate::support::{Folder, LOG, joined, top};
+
+const RUN: [&str; 3] = ["run", "--until-end", "pipeline.toml"];
+/// What the example's pipeline needs to run in a folder of a test. One partition, so that every run has one order.
+const IN_FOLDER: [&str; 8] = [
+    "--set",
+    "log.path=log.db",
+    "--set",
+    "schemas.dir=schemas",
+    "--set",
+    "schemas.ids=log.schemas.json",
+    "--set",
+    "topics.\"bespoke.avro.product\".partitions=1",
+];
+
+fn cases() -> PathBuf {
+    top().join("tests/scenarios")
+}
+
+/// Compares with a file of the case, if it has it.
+fn compare(file: &Path, found: impl FnOnce() -> String) {
+    if !file.exists() {
+        return;
+    }
+    let found = found();
+    if std::env::var_os("BESPOKE_BLESS").is_some() {
+        fs::write(file, &found).expect("the folder is writable");
+    }
+    similar_asserts::assert_eq!(fs::read_to_string(file).expect("UTF-8"), found, "{:?}", file);
+}
+
+fn letters(folder: &Folder, topic: &str) -> String {
+    joined(&folder.letters(topic).iter().map(|letter| letter.line()).collect::<Vec<_>>())
+}
+
+fn case(name: &str) {
+    let dir = cases().join(name);
+    let folder = Folder::of(&dir);
+    let ended = folder.host(&RUN);
+    match fs::read_to_string(dir.join("error.txt")) {
+        Ok(errors) => {
+            ended.must_end(1);
+            for line in errors.lines() {
+                assert!(ended.stderr.contains(line), "{name}: no `{line}` in:\n{}", ended.stderr);
+            }
+            assert!(!errors.is_empty(), "{name}: it must say something:\n{}", ended.stderr);
+        }
+        Err(_) => {
+            ended.must_end(0);
+        }
+    }
+    compare(&dir.join("table.txt"), || folder.table("rows"));
+    compare(&dir.join("expected.jsonl"), || folder.topic("out"));
+    compare(&dir.join("dead-letters.txt"), || letters(&folder, "case.dead-letters"));
+}
+
+/// A test for each folder, so that they run side by side.
+macro_rules! cases {
+    ($($test:ident = $folder:literal),* $(,)?) => {
+        $(#[test]
+        fn $test() {
+            case($folder);
+        })*
+
+        #[test]
+        fn every_case_has_a_test() {
+            let mut tested = vec!["reference", $($folder),*];
+            let entries = fs::read_dir(cases()).expect("cases").map(|entry| entry.expect("readable"));
+            let mut there: Vec<_> = entries
+                .filter(|entry| entry.path().is_dir())
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect();
+            tested.sort_unstable();
+            there.sort_unstable();
+            assert_eq!(there, tested);
+        }
+    };
+}
+
+cases! {
+    malformed_lines_are_dead_letters = "malformed-lines",
+    a_table_of_text_is_a_feed = "csv",
+    an_empty_feed_is_through_at_once = "empty-feed",
+    a_feed_that_is_not_there_is_told = "missing-feed",
+    a_key_that_is_null_makes_a_dead_letter = "null-key",
+    a_module_that_is_not_there_is_told = "module-missing",
+    an_empty_file_is_no_module = "module-empty",
+    a_text_is_no_module = "module-text",
+    a_core_module_is_no_component = "module-core",
+    a_module_must_export_a_function = "module-export",
+    a_module_cannot_import_what_nobody_has = "module-import",
+    a_field_of_another_type_is_told_with_both_types = "module-field",
+}
+
+#[test]
+fn the_example_ends_in_its_table_and_a_second_run_changes_nothing() {
+    let folder = Folder::of(&top().join("examples/products"));
+    let arguments = [&RUN[..], &IN_FOLDER[..]].concat();
+    folder.host(&arguments).must_end(0);
+    let table = folder.table("product_analysis");
+    compare(&cases().join("reference/table.txt"), || table.clone());
+    compare(&cases().join("reference/dead-letters.txt"), || letters(&folder, "products.dead-letters"));
+    folder.host(&arguments).must_end(0);
+    similar_asserts::assert_eq!(folder.table("product_analysis"), table);
+    let mut processed = 0;
+    folder.each("bespoke.avro.product.processed", |_, _| processed += 1);
+    assert_eq!(processed + folder.letters("products.dead-letters").len(), 2000);
+}
+
+#[test]
+fn a_pipe_goes_from_standard_input_to_standard_output() {
+    let folder = Folder::of(&cases().join("malformed-lines"));
+    let feed = fs::read_to_string(folder.path("feed.jsonl")).expect("a feed");
+    let ended =
+        folder.host_given(&["run", "--module", "modules/processor.wasm", "--schema", "schemas/product.avsc"], &feed);
+    ended.must_end(1);
+    let mut lines: Vec<String> = ended.stdout.lines().map(str::to_owned).collect();
+    lines.sort();
+    let expected = fs::read_to_string(cases().join("malformed-lines/expected.jsonl")).expect("its answers");
+    similar_asserts::assert_eq!(joined(&lines), expected);
+    assert!(ended.stderr.contains("the price 0 is not above zero"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_second_host_on_the_same_log_is_refused() {
+    let folder = Folder::of(&cases().join("csv"));
+    let mut first = folder.start(&["run", "pipeline.toml"]);
+    // The second comes when the first has the file and has done its work.
+    while folder.so_far("out") == 0 {
+        assert!(first.is_running(), "the first host ended: {}", first.end().stderr);
+        std::thread::yield_now();
+    }
+    let second = folder.host(&RUN);
+    second.must_end(1);
+    let told = format!("is in use by another host (process {})", first.id());
+    assert!(second.stderr.contains(&told), "{}", second.stderr);
+    first.interrupt();
+    first.end().must_end(0);
+}
+
+fn append(log: &EmbeddedLog, topic: &str, batch: &Batch) {
+    let member = Member { group: "test".to_owned(), topic: None, worker: 0, workers: 1 };
+    let mut session = log.join(member).expect("a session");
+    session.append(topic, batch).expect("appended");
+    session.commit(Commit::default()).expect("committed");
+}
+
+#[test]
+fn records_that_others_wrote_wrongly_are_dead_letters() {
+    let folder = Folder::of(&cases().join("csv"));
+    folder.host(&RUN).must_end(0);
+    let (good, before) = (folder.topic("out"), folder.letters("case.dead-letters").len());
+    {
+        let mut right = None;
+        folder.each("in", |_, record| right = right.take().or(record.value().map(<[u8]>::to_vec)));
+        let right = right.expect("a record");
+        let datum = &right[framing::PREFIX_BYTES..];
+        let mut records = BatchBuilder::new();
+        let unknown = [&framing::prefix(4711)[..], datum].concat();
+        let long = [&right[..], b"more"].concat();
+        for value in [&unknown[..], b"{\"id\":1}", &[0, 0], b"", &right[..right.len() - 3], &long, &right] {
+            records.push(Some(b"k"), Some(value), [], 0).expect("room");
+        }
+        append(&EmbeddedLog::open(folder.path(LOG), Options::default()).expect("a log"), "in", &records.finish());
+    }
+    folder.host(&RUN).must_end(0);
+    let found = folder.letters("case.dead-letters");
+    let kinds: Vec<_> = found[before..].iter().map(|letter| letter.kind.as_str()).collect();
+    assert_eq!(kinds, ["schema", "decode", "decode", "decode", "decode", "decode"], "{found:#?}");
+    assert!(found[before].reason.contains("4711"), "{found:#?}");
+    assert!(found[before + 1].reason.contains("0x7b"), "{found:#?}");
+    assert_eq!(folder.topic("out").lines().count(), good.lines().count() + 1);
+}
+
+/// What a module does wrong on one record: the name, the kind of its dead letter, part of the reason, and the code.
+const FAULTS: [(&str, &str, &str, &str); 8] = [
+    ("trap", "trap", "panicked or aborted", "unreachable"),
+    ("divide", "trap", "divide by zero", "(drop (i32.div_u (local.get $i) (i32.const 0)))"),
+    ("loop", "timeout", "limits.time_ms", "(loop $ever (br $ever))"),
+    ("hog", "memory", "limits.memory_mb", "(loop $more (drop (memory.grow (i32.const 64))) (br $more))"),
+    ("few", "answer", "", "(global.set $answers (i32.sub (local.get $len) (i32.const 1)))"),
+    // 12 bytes each, so a list of 1 GiB.
+    ("giant", "answer", "", "(global.set $answers (i32.const 89478485))"),
+    (
+        "text",
+        "answer",
+        "UTF-8",
+        "(i32.store (local.get $answer) (i32.const 1)) (i32.store offset=4 (local.get $answer) (i32.const 8))
+         (i32.store offset=8 (local.get $answer) (i32.const 2)) (i32.store (i32.const 8) (i32.const 0xffff))",
+    ),
+    (
+        "beyond",
+        "answer",
+        "",
+        "(i32.store (local.get $answer) (i32.const 1)) (i32.store offset=4 (local.get $answer) (i32.const -8))
+         (i32.store offset=8 (local.get $answer) (i32.const 0x40000000))",
+    ),
+];
+
+/// A folder whose feed has `records`, of which those in `bad` make the module fail.
+fn faulty(fault: &str, records: usize, bad: impl Fn(usize) -> bool) -> Folder {
+    let folder = Folder::of(&cases().join("empty-feed"));
+    let text = fs::read_to_string(cases().join("faulty.wat")).expect("the module");
+    folder.module("faulty", &text.replace("(then FAULT)", &format!("(then {fault})")));
+    let mut feed = String::new();
+    for n in 0..records {
+        let quantity = if bad(n) { 13 } else { 1 };
+        let _ = writeln!(
+            feed,
+            r#"{{"id":"p-{n:04}","name":"n","category":"c","price":1,"quantity":{quantity},"updated":{n},"in_stock":true}}"#
+        );
+    }
+    fs::write(folder.path("feed.jsonl"), feed).expect("written");
+    folder
+}
+
+const FAULTY: [&str; 8] = [
+    "run",
+    "--until-end",
+    "--set",
+    "stage.processor.module=modules/faulty.wasm",
+    "--set",
+    "stage.processor.limits.time_ms=50",
+    "--set",
+    "stage.processor.limits.memory_mb=16",
+];
+
+#[test]
+fn a_record_that_breaks_a_module_is_one_dead_letter_and_all_others_pass() {
+    for (name, kind, reason, code) in FAULTS {
+        const RECORDS: usize = 1500;
+        const BAD: usize = 777;
+        let folder = faulty(code, RECORDS, |n| n == BAD);
+        folder.host(&FAULTY).must_end(0);
+        let letters = folder.letters("case.dead-letters");
+        let [letter] = &letters[..] else { panic!("{name}: not one dead letter: {letters:#?}") };
+        assert_eq!((&*letter.kind, &*letter.place), (kind, "in-0:777"), "{name}: {letter:#?}");
+        assert!(letter.reason.contains(reason), "{name}: {letter:#?}");
+        let out = folder.topic("out");
+        assert_eq!(out.lines().count(), RECORDS - 1, "{name}");
+        assert!(!out.contains("p-0777") && out.contains("p-0776") && out.contains("p-0778"), "{name}");
+    }
+}
+
+#[test]
+fn a_module_that_fails_on_everything_stops_its_stage() {
+    let folder = faulty("unreachable", 5000, |_| true);
+    let ended = folder.host(&FAULTY);
+    ended.must_end(1);
+    assert!(ended.stderr.contains("dead letters in a row"), "{}", ended.stderr);
+    let letters = folder.letters("case.dead-letters");
+    // What was found before the last commit is kept; what is open when the stage stops need not be.
+    assert!(letters.len() <= 101, "{} dead letters", letters.len());
+    assert!(letters.iter().all(|letter| letter.kind == "trap"), "{letters:#?}");
+    assert_eq!(folder.topic("out"), "");
+}

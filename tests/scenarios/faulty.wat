@@ -1,0 +1,41 @@
+;; Lets every record pass, but for one of quantity 13: there it does what stands for FAULT. Made into a module for each
+;; fault by scenarios.rs.
+(component
+  (core module $code
+    (memory (export "memory") 4)
+    (global $free (mut i32) (i32.const 4096))
+    ;; How many answers, if they are not as many as the records.
+    (global $answers (mut i32) (i32.const -1))
+    ;; Memory is given out from one end, and taken back when the call is over. The answers stand behind it.
+    (func (export "cabi_realloc") (param i32 i32 i32) (param $bytes i32) (result i32)
+      (local $at i32)
+      (local.set $at (global.get $free))
+      (global.set $free (i32.and (i32.add (i32.add (global.get $free) (local.get $bytes)) (i32.const 7)) (i32.const -8)))
+      (local.get $at))
+    (func (export "process") (param $records i32) (param $len i32) (result i32)
+      (local $i i32)
+      (local $answer i32)
+      (global.set $free (i32.const 4096))
+      (block $end
+        (loop $next
+          (br_if $end (i32.ge_u (local.get $i) (local.get $len)))
+          ;; An answer is a tag, 0 for ok, and a text, of which only an err has one.
+          (local.set $answer (i32.add (i32.const 131072) (i32.mul (local.get $i) (i32.const 12))))
+          (if (i32.eq (i32.load (i32.add (local.get $records) (i32.mul (local.get $i) (i32.const 4)))) (i32.const 13))
+            (then FAULT))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br $next)))
+      (i32.store (i32.const 16) (i32.const 131072))
+      (i32.store (i32.const 20)
+        (select (local.get $len) (global.get $answers) (i32.eq (global.get $answers) (i32.const -1))))
+      (i32.const 16)))
+  (core instance $running (instantiate $code))
+  (type $product' (record (field "quantity" s32)))
+  (export $product "product" (type $product'))
+  (type $products (list $product))
+  (type $answer (result (error string)))
+  (type $answers (list $answer))
+  (func $process (param "records" $products) (result $answers)
+    (canon lift (core func $running "process") (memory (core memory $running "memory"))
+      (realloc (core func $running "cabi_realloc"))))
+  (export "process" (func $process)))

@@ -1,0 +1,314 @@
+//! A folder with a pipeline, the program `host` run in it, and a look at what it left: for the tests that use the
+//! program as people do. Never waits without a limit.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write as _};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bespoke_boundary::Schema;
+use host::dead_letter::DeadLetter;
+use host::format::json::{JsonStyle, write_json};
+use host::log::Log as _;
+use host::log::embedded::EmbeddedLog;
+use host::schema::{FileRegistry, Registry as _, framing};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
+
+/// The log of every pipeline here.
+pub const LOG: &str = "log.db";
+/// The file beside it that keeps its schema ids.
+const IDS: &str = "log.schemas.json";
+/// Modules are looked for here, and else where `make guests` leaves them.
+const MODULES: &str = "BESPOKE_TEST_MODULES";
+/// No run takes as long.
+const LIMIT: Duration = Duration::from_secs(60);
+/// More than a topic of any case here holds.
+const MANY: usize = 1 << 20;
+
+/// A folder of its own for one run of a pipeline.
+pub struct Folder(TempDir);
+
+/// A host that runs.
+pub struct Running {
+    child: Child,
+    stdout: JoinHandle<Vec<u8>>,
+    stderr: JoinHandle<Vec<u8>>,
+}
+
+/// How a host ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A dead letter, without its original.
+#[derive(Debug)]
+pub struct Letter {
+    pub kind: String,
+    pub reason: String,
+    /// Where the record was, in a topic or a file.
+    pub place: String,
+    pub stage: String,
+}
+
+/// The top of the repository.
+pub fn top() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The sample modules, built.
+fn modules() -> PathBuf {
+    let built = top().join("guests/target/wasm32-wasip2/release");
+    let folder = std::env::var_os(MODULES).map_or(built, PathBuf::from);
+    assert!(folder.join("processor.wasm").exists(), "there are no modules in {folder:?}: run `make guests`");
+    folder.canonicalize().expect("a folder")
+}
+
+// === impl Folder ===
+
+impl Folder {
+    /// The files of `from`, with the sample modules in `modules` and the schemas in `schemas`. A `NAME.wat` becomes
+    /// `modules/NAME.wasm`.
+    pub fn of(from: &Path) -> Self {
+        let folder = Self(tempfile::tempdir().expect("a folder"));
+        let own = folder.path("modules");
+        fs::create_dir(&own).expect("a folder");
+        symlink(top().join("schemas").canonicalize().expect("schemas"), folder.path("schemas")).expect("a link");
+        let built = modules();
+        for name in ["processor.wasm", "analyzer.wasm"] {
+            symlink(built.join(name), own.join(name)).expect("a link");
+        }
+        for entry in fs::read_dir(from).expect("the folder of the case") {
+            let path = entry.expect("readable").path();
+            let name = path.file_name().expect("a name");
+            if path.extension().is_some_and(|e| e == "wat") {
+                folder.module(&name.to_string_lossy().replace(".wat", ""), &fs::read_to_string(&path).expect("text"));
+            } else {
+                fs::copy(&path, folder.path(name)).expect("copied");
+            }
+        }
+        folder
+    }
+
+    /// Makes `modules/NAME.wasm` of a text.
+    pub fn module(&self, name: &str, text: &str) {
+        let bytes = wat::parse_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        fs::write(self.path("modules").join(format!("{name}.wasm")), bytes).expect("written");
+    }
+
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs the program to its end.
+    pub fn host(&self, arguments: &[&str]) -> Ended {
+        self.host_given(arguments, "")
+    }
+
+    /// The same with something on standard input.
+    pub fn host_given(&self, arguments: &[&str], input: &str) -> Ended {
+        let mut running = self.start(arguments);
+        let mut stdin = running.child.stdin.take().expect("standard input");
+        // A host that ends early reads no further, which is its right.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        running.end()
+    }
+
+    /// Starts the program.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_host"))
+            .args(arguments)
+            .current_dir(self.0.path())
+            // Compiled modules are shared by all runs.
+            .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+            .env("NO_COLOR", "1")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        Running { child, stdout: collect(stdout), stderr: collect(stderr) }
+    }
+
+    /// The log, for looking at it.
+    fn log(&self) -> Option<EmbeddedLog> {
+        self.path(LOG).exists().then(|| EmbeddedLog::open_read_only(self.path(LOG)).expect("a log"))
+    }
+
+    /// How many records the first partition of a topic has by now, also while a host makes the log or was just killed.
+    pub fn so_far(&self, topic: &str) -> i64 {
+        // What cannot be read at this moment will be at a later one.
+        let Ok(log) = EmbeddedLog::open_read_only(self.path(LOG)) else { return 0 };
+        log.topic(topic).ok().flatten().map_or(0, |topic| topic.partitions[0].end)
+    }
+
+    /// Hands every record of a topic to `look`, with the partition.
+    pub fn each(&self, topic: &str, mut look: impl FnMut(u32, bespoke_record::Record<'_>)) {
+        let Some(log) = self.log() else { return };
+        let Some(info) = log.topic(topic).expect("readable") else { return };
+        for partition in info.partitions {
+            let mut at = partition.start;
+            loop {
+                let batch = log.read(topic, partition.partition, at, MANY).expect("readable");
+                let Some(next) = batch.next_offset() else { break };
+                batch.iter().for_each(|record| look(partition.partition, record));
+                at = next;
+            }
+        }
+    }
+
+    /// The records of a topic as JSON lines, sorted.
+    pub fn topic(&self, topic: &str) -> String {
+        let registry = FileRegistry::open(&self.path(IDS)).expect("schema ids");
+        let mut lines = Vec::new();
+        let mut known: Option<(u32, Schema)> = None;
+        self.each(topic, |_, record| {
+            let (id, datum) = framing::split(record.value().expect("a value")).expect("framed");
+            if known.as_ref().is_none_or(|(of, _)| *of != id) {
+                let json = registry.by_id(id).expect("readable").expect("a known schema");
+                known = Some((id, Schema::parse(&json).expect("a schema")));
+            }
+            let mut line = Vec::new();
+            let (_, schema) = known.as_ref().expect("known");
+            write_json(schema, datum, JsonStyle::Plain, &mut line).expect("a datum");
+            lines.push(String::from_utf8(line).expect("UTF-8"));
+        });
+        lines.sort();
+        joined(&lines)
+    }
+
+    /// Dead letters, in order.
+    pub fn letters(&self, topic: &str) -> Vec<Letter> {
+        let mut letters = Vec::new();
+        let own = self.0.path().to_string_lossy().into_owned() + "/";
+        self.each(topic, |_, record| {
+            let letter = DeadLetter::of(record).expect("a dead letter");
+            let origin = letter.origin.map(|o| format!("{}-{}:{}", o.topic, o.partition, o.offset));
+            letters.push(Letter {
+                kind: letter.kind.into_owned(),
+                reason: letter.reason.replace(&own, ""),
+                place: origin.or(letter.source.map(|s| s.replace(&own, ""))).unwrap_or_default(),
+                stage: letter.stage.into_owned(),
+            });
+        });
+        letters
+    }
+
+    /// All of a table, a row a line, bit for bit: what SQLite holds, in the order of its key.
+    pub fn table(&self, table: &str) -> String {
+        if !self.path(LOG).exists() {
+            return String::new();
+        }
+        let file = Connection::open_with_flags(self.path(LOG), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a database");
+        // A table without rowids comes in the order of its key.
+        let mut statement = file.prepare(&format!("SELECT * FROM \"{table}\"")).expect("a table");
+        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let mut text = joined(&[names.join(" | ")]);
+        let mut rows = statement.query([]).expect("rows");
+        while let Some(row) = rows.next().expect("a row") {
+            for column in 0..names.len() {
+                let between = if column == 0 { "" } else { " | " };
+                let cell = match row.get_ref(column).expect("a cell") {
+                    ValueRef::Null => "-".to_owned(),
+                    ValueRef::Integer(number) => number.to_string(),
+                    // The shortest text that reads back as the same bits.
+                    ValueRef::Real(number) => format!("{number:?}"),
+                    ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                };
+                let _ = write!(text, "{between}{cell}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a process").is_none()
+    }
+
+    /// As Ctrl-C does.
+    pub fn interrupt(&self) {
+        let sent = Command::new("kill").args(["-INT", &self.id().to_string()]).status().expect("kill");
+        assert!(sent.success(), "the process is gone");
+    }
+
+    /// Ends it at once, whatever it does.
+    pub fn kill(mut self) -> Ended {
+        self.child.kill().expect("killed");
+        self.end()
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Ended {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a process") {
+                break status;
+            }
+            if started.elapsed() > LIMIT {
+                self.child.kill().expect("killed");
+                let said = self.stderr.join().expect("read");
+                panic!("still running after {LIMIT:?}; it said:\n{}", String::from_utf8_lossy(&said));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let text = |thread: JoinHandle<Vec<u8>>| String::from_utf8_lossy(&thread.join().expect("read")).into_owned();
+        Ended { status, stdout: text(self.stdout), stderr: text(self.stderr) }
+    }
+}
+
+// === impl Ended ===
+
+impl Ended {
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// Says what it said if it did not end as it should.
+    #[track_caller]
+    pub fn must_end(&self, code: i32) -> &Self {
+        assert_eq!(self.code(), Some(code), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+// === impl Letter ===
+
+impl Letter {
+    pub fn line(&self) -> String {
+        format!("{} | {} | {} | {}", self.kind, self.stage, self.place, self.reason)
+    }
+}
+
+/// Every line with its end.
+pub fn joined(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Reads to the end, so that a host never waits for its reader.
+fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        bytes
+    })
+}
