@@ -91,7 +91,8 @@ impl Folder {
             let name = path.file_name().expect("a name");
             if path.extension().is_some_and(|e| e == "wat") {
                 folder.module(&name.to_string_lossy().replace(".wat", ""), &fs::read_to_string(&path).expect("text"));
-            } else {
+            } else if path.is_file() {
+                // Folders are what a run leaves behind, such as `data`.
                 fs::copy(&path, folder.path(name)).expect("copied");
             }
         }
