@@ -214,7 +214,7 @@ impl Folder {
         let file = Connection::open_with_flags(self.path(LOG), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a database");
         // A table without rowids comes in the order of its key.
         let mut statement = file.prepare(&format!("SELECT * FROM \"{table}\"")).expect("a table");
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut text = joined(&[names.join(" | ")]);
         let mut rows = statement.query([]).expect("rows");
         while let Some(row) = rows.next().expect("a row") {
