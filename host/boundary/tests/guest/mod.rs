@@ -42,7 +42,7 @@ pub fn module(types: &str, functions: &str, exports: &[(&str, &str, &str)]) -> S
     for (name, params, result) in exports {
         lifted += &format!(
             "(func (export \"{name}\") {params} {result} (canon lift (core func $i \"{name}\")
-               (memory $i \"memory\") (realloc (func $i \"realloc\"))))\n"
+               (memory (core memory $i \"memory\")) (realloc (core func $i \"realloc\"))))\n"
         );
     }
     format!(
