@@ -38,3 +38,8 @@ pub use signature::{Answer, Function, Input, Signature, SignatureError, Wrap};
 pub use stage::About;
 pub use wire::{Cursor, WireError};
 pub use write::Violation;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

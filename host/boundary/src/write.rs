@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::mismatch::Misfit;
 use crate::names;
 use crate::read::{branch_name, wit_type};
-use crate::resolve::encode_default;
+use crate::resolve::{encode_default, min_size};
 use crate::schema::{Field, Kind, Schema, TypeId};
 use crate::shape::{Member, Shape, discriminant_size};
 use crate::wire::{write_bytes, write_long};
@@ -170,6 +170,15 @@ impl Write {
             }
             (Kind::Array(item), Shape::List(inner)) => {
                 let layout = inner.layout();
+                // The limit on an answer bounds its lists, which may overlap, only if each item adds to it.
+                if min_size(schema, *item) == 0 {
+                    let item = schema.describe(*item);
+                    return Err(Misfit::new(format!(
+                        "items of type `{item}` have no bytes, so that a module could answer them without end; leave the \
+                         field out"
+                    ))
+                    .within("[]"));
+                }
                 let item = Self::compile(schema, *item, inner).map_err(|m| m.within("[]"))?;
                 Self::List { item: Box::new(item), size: layout.size, align: layout.align }
             }
