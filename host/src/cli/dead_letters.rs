@@ -1,5 +1,6 @@
 //! `host dead-letters`: what could not be handled.
 
+use std::collections::VecDeque;
 use std::io::Write;
 
 use anyhow::bail;
@@ -161,14 +162,16 @@ pub(super) fn each_letter<'l>(
 }
 
 fn print_list(log: &dyn Log, topic: &str, list: &List, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut rows = std::collections::VecDeque::new();
+    let replayed = log.committed(&replay::group(topic), topic)?;
+    let mut rows = VecDeque::new();
     let mut all = 0u64;
-    each_letter(log, topic, |_, record, letter| {
+    each_letter(log, topic, |partition, record, letter| {
         if !list.which.takes(letter) {
             return Ok(());
         }
         all += 1;
-        rows.push_back(row(record, letter));
+        let again = replayed.iter().any(|(p, position)| *p == partition && record.offset() < *position);
+        rows.push_back(row(record, letter, again));
         if rows.len() > list.max {
             rows.pop_front();
         }
@@ -181,6 +184,7 @@ fn print_list(log: &dyn Log, topic: &str, list: &List, out: &mut dyn Write) -> a
     let head = [
         ("OFFSET", Side::Right),
         ("WHEN", Side::Left),
+        ("REPLAYED", Side::Left),
         ("BY", Side::Left),
         ("KIND", Side::Left),
         ("FROM", Side::Left),
@@ -194,10 +198,16 @@ fn print_list(log: &dyn Log, topic: &str, list: &List, out: &mut dyn Write) -> a
     Ok(())
 }
 
-fn row(record: Record<'_>, letter: &DeadLetter<'_>) -> Vec<String> {
+fn row(record: Record<'_>, letter: &DeadLetter<'_>, replayed: bool) -> Vec<String> {
+    let again = match (&letter.origin, replayed) {
+        (Some(_), true) => "yes",
+        (Some(_), false) => "no",
+        (None, _) => "-",
+    };
     vec![
         record.offset().to_string(),
         grid::time(record.timestamp_ms()),
+        again.to_owned(),
         grid::one_line(&letter.stage, MAX_REASON_CHARS),
         grid::one_line(&letter.kind, MAX_REASON_CHARS),
         origin(letter),
@@ -222,7 +232,7 @@ fn print_whole(
     schemas: &mut Schemas,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let mut texts = std::collections::VecDeque::new();
+    let mut texts = VecDeque::new();
     each_letter(log, topic, |partition, record, letter| {
         if show.offset.is_none_or(|wanted| wanted == record.offset()) && show.which.takes(letter) {
             texts.push_back(whole(partition, record, letter, schemas));

@@ -63,6 +63,8 @@ impl Failure {
     /// Says it.
     pub(super) fn tell(self) -> ExitCode {
         let Self::Told { lines, hint, code } = self else { return ExitCode::SUCCESS };
+        // Several mistakes stand below each other.
+        let lines: Vec<String> = lines.iter().map(|line| line.trim_end().replace('\n', "\n       ")).collect();
         let mut text = format!("error: {}\n", lines.join("\n  because: "));
         if let Some(hint) = hint {
             text.push_str(&format!("hint: {hint}\n"));

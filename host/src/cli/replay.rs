@@ -56,10 +56,15 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     Ok(())
 }
 
+/// The consumer group whose positions tell what was sent again.
+pub(super) fn group(topic: &str) -> String {
+    format!("{topic}.replay")
+}
+
 fn replay(log: &dyn Log, topic: &str, to: Option<&str>) -> anyhow::Result<Done> {
     let info = log.topic(topic)?.ok_or_else(|| LogError::NoTopic(topic.to_owned()))?;
     let mut open: Vec<(u32, i64)> = info.partitions.iter().map(|p| (p.partition, p.end)).collect();
-    let group = format!("{topic}.replay");
+    let group = group(topic);
     let positions = log.committed(&group, topic)?;
     // What is behind the end of now may come of the records that are sent now.
     open.retain(|(partition, end)| positions.iter().all(|(p, position)| p != partition || position < end));

@@ -215,7 +215,7 @@ pub struct PartitionInfo {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// No such topic.
-    #[error("there is no topic `{0}`; set `create_topics = true` to have those of the pipeline made")]
+    #[error("there is no topic `{0}`; a pipeline with `create_topics = true` makes its topics when it starts")]
     NoTopic(String),
     /// A topic name that is not allowed.
     #[error("`{0}` cannot be the name of a topic: use 1 to 249 of a-z, A-Z, 0-9, dot, underscore and hyphen")]
