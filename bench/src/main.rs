@@ -4,7 +4,9 @@
 //! log again, so that nothing is in memory, and runs processor, analyzer and sink: all at once as `host run` does it, and
 //! each alone, to tell what each costs. Filling, compiling and starting the modules are not in the figures.
 //!
-//!     cargo run --release --package bench -- [RECORDS]
+//! ```text
+//! cargo run --release --package bench -- [RECORDS]
+//! ```
 
 use std::fs;
 use std::io::{self, Write};

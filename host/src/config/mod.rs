@@ -1,7 +1,9 @@
 //! Configuration: from the text of a `pipeline.toml` to types that can be trusted.
 //!
-//!     text --document--> tree --raw--> what it says --validate--> Pipeline: what it means
-//!           --set, ${ENV}      serde                 names, ranges, what belongs together
+//! ```text
+//! text --document--> tree --raw--> what it says --validate--> Pipeline: what it means
+//!       --set, ${ENV}      serde                 names, ranges, what belongs together
+//! ```
 //!
 //! Past [`Pipeline`] no text stands for something else, every name is legal, every number is in its range and every
 //! reference has a target. Nothing here opens a log, a schema or a module: `pipeline` does. All that is wrong with a file
