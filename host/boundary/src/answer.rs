@@ -5,13 +5,15 @@
 
 use bespoke_record::Span;
 
+use crate::guest::{Guest, Violation};
 use crate::mismatch::Misfit;
 use crate::resolve::same_encoding;
 use crate::schema::Schema;
 use crate::shape::{Layout, Member, Shape};
 use crate::signature::{Answer, Signature, Wrap};
 use crate::stage::Staged;
-use crate::write::{Guest, Violation, Write, default_of, match_members};
+use crate::wire::copy_stretch;
+use crate::write::{Write, default_of, match_members};
 
 /// What came of a call. Spans are of [`Answers::arena`].
 #[derive(Debug, Default)]
@@ -162,13 +164,16 @@ impl AnswerPlan {
             .lists
             .iter()
             .enumerate()
-            .map(|(i, layout)| guest.list_at(at + i * 8, layout.size, layout.align))
+            .map(|(i, layout)| {
+                let (start, len) = guest.list_at(at + i * 8, layout.size, layout.align)?;
+                Ok(List { start, len, size: layout.size as usize })
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let source = Source { plan: self, guest, lists: &lists, staged, marks, input };
         match &signature.answer {
             Answer::Rows(_) | Answer::Named(_) => {
-                for (output, (_, len)) in lists.iter().enumerate() {
-                    source.rows(output, *len, answers)?;
+                for (output, list) in lists.iter().enumerate() {
+                    source.rows(output, list.len, answers)?;
                 }
                 Ok(())
             }
@@ -178,25 +183,25 @@ impl AnswerPlan {
             }
             Answer::Columns(_) => {
                 source.equal_columns(Some(staged.rows.len()))?;
-                source.verdicts(answers, |source, row, out| source.value(0, row, 0, Some(row), out).map(Verdict::Value))
+                source.verdicts(answers, |source, row, answers| source.passed_on(row, 0, answers))
             }
             Answer::Records { wrap, .. } => {
                 source.equal_columns(Some(staged.rows.len()))?;
                 let wrap = *wrap;
-                source.verdicts(answers, |source, row, out| source.item(wrap, row, out))
+                source.verdicts(answers, |source, row, answers| source.item(wrap, row, answers))
             }
             Answer::Filter => {
                 source.equal_columns(Some(staged.rows.len()))?;
-                source.verdicts(answers, |source, row, out| {
-                    let pass = source.guest.get::<1>(lists[0].0 + row)? != [0];
-                    if pass { source.unchanged(row, out) } else { Ok(Verdict::Dropped) }
+                source.verdicts(answers, |source, row, answers| {
+                    let pass = source.guest.get::<1>(source.item_at(row))? != [0];
+                    if pass { source.unchanged(row, answers) } else { source.dropped(answers) }
                 })
             }
             Answer::Validate(_) => {
                 source.equal_columns(Some(staged.rows.len()))?;
-                source.verdicts(answers, |source, row, out| {
+                source.verdicts(answers, |source, row, answers| {
                     let at = source.item_at(row);
-                    if source.guest.flag(at)? { source.rejected(at, out) } else { source.unchanged(row, out) }
+                    if source.guest.flag(at)? { source.rejected(at, answers) } else { source.unchanged(row, answers) }
                 })
             }
         }
@@ -255,11 +260,26 @@ fn compile_pieces(
     Ok(pieces)
 }
 
+/// A list of the answer: where it starts, how many items it has, and how large each is.
+#[derive(Clone, Copy)]
+struct List {
+    start: usize,
+    len: usize,
+    size: usize,
+}
+
+/// What a row passes on: its stretches are counted in `arena`, from mark to mark.
+#[derive(Clone, Copy)]
+struct Passed<'a> {
+    arena: &'a [u8],
+    marks: &'a [u32],
+}
+
 /// An answer during its call.
 struct Source<'a> {
     plan: &'a AnswerPlan,
     guest: Guest<'a>,
-    lists: &'a [(usize, usize)],
+    lists: &'a [List],
     staged: &'a Staged,
     marks: usize,
     input: &'a [u8],
@@ -268,83 +288,119 @@ struct Source<'a> {
 impl Source<'_> {
     /// The length that all lists have, which is `records` if that is given.
     fn equal_columns(&self, records: Option<usize>) -> Result<usize, Violation> {
-        let wanted = records.unwrap_or_else(|| self.lists.first().map_or(0, |(_, len)| *len));
-        match self.lists.iter().find(|(_, len)| *len != wanted) {
-            Some((_, answers)) => Err(Violation::Count { answers: *answers, records: wanted }),
+        let wanted = records.unwrap_or_else(|| self.lists.first().map_or(0, |list| list.len));
+        match self.lists.iter().find(|list| list.len != wanted) {
+            Some(list) => Err(Violation::Count { answers: list.len, records: wanted }),
             None => Ok(wanted),
         }
     }
 
     fn item_at(&self, row: usize) -> usize {
-        self.lists[0].0 + row * self.plan.lists[0].size as usize
+        self.lists[0].start + row * self.lists[0].size
     }
 
     fn rows(&self, output: usize, len: usize, answers: &mut Answers) -> Result<(), Violation> {
         for row in 0..len {
-            let span = self.value(output, row, 0, None, &mut answers.arena)?;
-            answers.outputs[output].push(span);
+            let start = answers.arena.len();
+            self.value(output, row, 0, None, &mut answers.arena)?;
+            answers.outputs[output].push(since(start, &answers.arena));
         }
         Ok(())
     }
 
+    /// `each` adds the verdict on one row.
     fn verdicts(
         &self,
         answers: &mut Answers,
-        each: impl Fn(&Self, usize, &mut Vec<u8>) -> Result<Verdict, Violation>,
+        each: impl Fn(&Self, usize, &mut Answers) -> Result<(), Violation>,
     ) -> Result<(), Violation> {
-        for row in 0..self.staged.rows.len() {
-            let verdict = each(self, row, &mut answers.arena)?;
-            answers.verdicts.push(verdict);
-        }
-        Ok(())
+        answers.verdicts.reserve(self.staged.rows.len());
+        (0..self.staged.rows.len()).try_for_each(|row| each(self, row, answers))
     }
 
-    fn item(&self, wrap: Wrap, row: usize, out: &mut Vec<u8>) -> Result<Verdict, Violation> {
+    #[inline(always)]
+    fn item(&self, wrap: Wrap, row: usize, answers: &mut Answers) -> Result<(), Violation> {
         let at = self.item_at(row);
         let payload = self.plan.payload as usize;
         let within = match wrap {
             Wrap::Bare => 0,
             Wrap::Option if self.guest.flag(at)? => payload,
-            Wrap::Option => return Ok(Verdict::Dropped),
-            Wrap::Result | Wrap::ResultOption if self.guest.flag(at)? => return self.rejected(at, out),
+            Wrap::Option => return self.dropped(answers),
+            Wrap::Result | Wrap::ResultOption if self.guest.flag(at)? => return self.rejected(at, answers),
             Wrap::Result => payload,
             Wrap::ResultOption if self.guest.flag(at + payload)? => self.plan.inner_payload as usize,
-            Wrap::ResultOption => return Ok(Verdict::Dropped),
+            Wrap::ResultOption => return self.dropped(answers),
         };
-        self.value(0, row, within, Some(row), out).map(Verdict::Value)
+        self.passed_on(row, within, answers)
     }
 
-    /// Writes one record. `within` is where it stands in its item, `from` the row that it passes on.
-    #[inline]
+    /// The record that the module changed, and what passes it.
+    #[inline(always)]
+    fn passed_on(&self, row: usize, within: usize, answers: &mut Answers) -> Result<(), Violation> {
+        let start = answers.arena.len();
+        let passed = Passed { arena: self.record(row), marks: &self.staged.marks[row * self.marks..][..self.marks] };
+        self.value(0, row, within, Some(passed), &mut answers.arena)?;
+        answers.verdicts.push(Verdict::Value(since(start, &answers.arena)));
+        Ok(())
+    }
+
+    fn unchanged(&self, row: usize, answers: &mut Answers) -> Result<(), Violation> {
+        let start = answers.arena.len();
+        answers.arena.extend_from_slice(&self.plan.outputs[0].prefix);
+        answers.arena.extend_from_slice(self.staged.rows[row].datum.of(self.record(row)));
+        self.guest.room(&answers.arena, 0)?;
+        answers.verdicts.push(Verdict::Value(since(start, &answers.arena)));
+        Ok(())
+    }
+
+    fn dropped(&self, answers: &mut Answers) -> Result<(), Violation> {
+        answers.verdicts.push(Verdict::Dropped);
+        Ok(())
+    }
+
+    fn rejected(&self, at: usize, answers: &mut Answers) -> Result<(), Violation> {
+        let reason = self.guest.text(at + self.plan.payload as usize)?;
+        self.guest.room(&answers.arena, reason.len())?;
+        let start = answers.arena.len();
+        answers.arena.extend_from_slice(reason.as_bytes());
+        answers.verdicts.push(Verdict::Rejected(since(start, &answers.arena)));
+        Ok(())
+    }
+
+    /// Writes one record. `within` is where it stands in its item. In line, so that what is the same for all rows is looked
+    /// up once.
+    #[inline(always)]
     fn value(
         &self,
         output: usize,
         row: usize,
         within: usize,
-        from: Option<usize>,
+        passed: Option<Passed<'_>>,
         out: &mut Vec<u8>,
-    ) -> Result<Span, Violation> {
+    ) -> Result<(), Violation> {
         let plan = &self.plan.outputs[output];
-        let start = out.len();
-        out.extend_from_slice(&plan.prefix);
+        match plan.prefix.first_chunk::<5>() {
+            // The framing by id, in one store.
+            Some(prefix) if plan.prefix.len() == 5 => out.extend_from_slice(prefix),
+            _ => out.extend_from_slice(&plan.prefix),
+        }
         for piece in &plan.pieces {
             match piece {
                 Piece::Guest { column, offset, write } => {
                     // Rows and named outputs have one list an output, columns have one list a field.
-                    let list = output + *column as usize;
-                    let item = self.lists[list].0 + row * self.plan.lists[list].size as usize;
+                    let list = self.lists[output + *column as usize];
+                    let item = list.start + row * list.size;
                     write.run(self.guest, item + within + *offset as usize, out)?;
                 }
-                Piece::Copy { from: first, to } => {
-                    let Some(row) = from else { continue };
-                    let marks = &self.staged.marks[row * self.marks..];
-                    out.extend_from_slice(&self.record(row)[marks[*first] as usize..marks[*to] as usize]);
+                Piece::Copy { from, to } => {
+                    let Some(Passed { arena, marks }) = passed else { continue };
+                    let (start, end) = (marks[*from] as usize, marks[*to] as usize);
+                    copy_stretch(out, arena, start, end - start);
                 }
                 Piece::Default(bytes) => out.extend_from_slice(bytes),
             }
         }
-        self.guest.room(out, 0)?;
-        Ok(Span { start: start as u32, len: (out.len() - start) as u32 })
+        self.guest.room(out, 0)
     }
 
     /// The arena in which a row's marks are counted.
@@ -355,20 +411,10 @@ impl Source<'_> {
             _ => &self.staged.converted,
         }
     }
+}
 
-    fn unchanged(&self, row: usize, out: &mut Vec<u8>) -> Result<Verdict, Violation> {
-        let start = out.len();
-        out.extend_from_slice(&self.plan.outputs[0].prefix);
-        out.extend_from_slice(self.staged.rows[row].datum.of(self.record(row)));
-        self.guest.room(out, 0)?;
-        Ok(Verdict::Value(Span { start: start as u32, len: (out.len() - start) as u32 }))
-    }
-
-    fn rejected(&self, at: usize, out: &mut Vec<u8>) -> Result<Verdict, Violation> {
-        let reason = self.guest.text(at + self.plan.payload as usize)?;
-        self.guest.room(out, reason.len())?;
-        let start = out.len();
-        out.extend_from_slice(reason.as_bytes());
-        Ok(Verdict::Rejected(Span { start: start as u32, len: reason.len() as u32 }))
-    }
+/// What was added to an arena since it had `start` bytes.
+#[inline(always)]
+fn since(start: usize, arena: &[u8]) -> Span {
+    Span { start: start as u32, len: (arena.len() - start) as u32 }
 }

@@ -22,11 +22,11 @@ use wasmtime::component::{ComponentNamedList, ComponentType, Func, Lift, Lower, 
 use wasmtime::{AsContext, AsContextMut, Result, ValRaw, bail, format_err};
 
 use crate::answer::Answers;
+use crate::guest::Guest;
 use crate::heap::GuestMemory;
 use crate::plan::Plan;
 use crate::signature::{MAX_LISTS, Signature};
 use crate::stage::Staged;
-use crate::write::Guest;
 
 /// What a call carries in and out.
 struct Call {

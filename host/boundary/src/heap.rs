@@ -25,6 +25,8 @@ struct Relocation {
     block: u32,
     offset: u32,
     target: Target,
+    /// Where the guest has the target, once that is known.
+    address: u32,
 }
 
 /// What a pointer points to.
@@ -71,11 +73,12 @@ pub(crate) struct Heap {
     text: Vec<u8>,
     addresses: Vec<u32>,
     limit: usize,
+    before: Mark,
 }
 
 /// How far a heap was filled, to go back to when a record turns out bad.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark {
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
     image: usize,
     blocks: usize,
     relocations: usize,
@@ -110,10 +113,24 @@ impl Heap {
         self.blocks[block.block as usize].bytes = bytes;
     }
 
-    /// Allows `bytes` more for what comes, which is one record.
+    /// Begins a record, which may take `limit_bytes` beyond its row.
     #[inline]
-    pub fn allow(&mut self, bytes: usize) {
-        self.limit = self.image.len() + bytes;
+    pub fn begin_record(&mut self, limit_bytes: usize) {
+        self.limit = self.image.len() + limit_bytes;
+        self.before = Mark {
+            image: self.image.len(),
+            blocks: self.blocks.len(),
+            relocations: self.relocations.len(),
+            text: self.text.len(),
+        };
+    }
+
+    /// Takes back what was added since the record began.
+    pub fn forget_record(&mut self) {
+        self.image.truncate(self.before.image);
+        self.blocks.truncate(self.before.blocks);
+        self.relocations.truncate(self.before.relocations);
+        self.text.truncate(self.before.text);
     }
 
     /// Makes a block longer by `bytes` zeros, or not if that is more than was allowed. It moves if others were added
@@ -135,28 +152,12 @@ impl Heap {
         Some(Place { start: entry.start, ..block })
     }
 
-    pub fn mark(&self) -> Mark {
-        Mark {
-            image: self.image.len(),
-            blocks: self.blocks.len(),
-            relocations: self.relocations.len(),
-            text: self.text.len(),
-        }
-    }
-
-    pub fn back_to(&mut self, mark: Mark) {
-        self.image.truncate(mark.image);
-        self.blocks.truncate(mark.blocks);
-        self.relocations.truncate(mark.relocations);
-        self.text.truncate(mark.text);
-    }
-
     pub fn zero(&mut self, place: Place, bytes: usize) {
         let at = place.start + place.offset as usize;
         self.image[at..at + bytes].fill(0);
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn put<const N: usize>(&mut self, place: Place, bytes: [u8; N]) {
         let at = place.start + place.offset as usize;
         self.image[at..at + N].copy_from_slice(&bytes);
@@ -173,16 +174,21 @@ impl Heap {
     }
 
     /// A string or a list of bytes.
-    #[inline]
+    #[inline(always)]
     pub fn put_bytes(&mut self, place: Place, arena: Arena, span: Span) {
         self.put(place.at(4), span.len.to_le_bytes());
         if span.len == 0 {
             // What allocators of guests answer for nothing: a pointer that is not null and aligned.
             self.put(place, 1u32.to_le_bytes());
         } else {
-            let target = Target::Bytes(arena, span);
-            self.relocations.push(Relocation { block: place.block, offset: place.offset, target });
+            self.point(place, Target::Bytes(arena, span));
         }
+    }
+
+    /// Notes that the pointer at `place` is to be set.
+    #[inline(always)]
+    fn point(&mut self, place: Place, target: Target) {
+        self.relocations.push(Relocation { block: place.block, offset: place.offset, target, address: 0 });
     }
 
     /// Text that the boundary makes.
@@ -192,11 +198,22 @@ impl Heap {
         self.put_bytes(place, Arena::Text, span);
     }
 
-    /// Starts a list: its pointer comes before those in its items, because addresses are given in this order.
+    /// Adds a whole list, whose `len` items of `size` bytes are still zeros: its first item.
+    pub fn add_list(&mut self, place: Place, align: u32, size: u32, len: u32) -> Place {
+        self.put(place.at(4), len.to_le_bytes());
+        if len == 0 {
+            self.put(place, align.to_le_bytes());
+            return place;
+        }
+        let items = self.add_block(len as usize * size as usize, align);
+        self.point(place, Target::Block(items.block));
+        items
+    }
+
+    /// Starts a list.
     pub fn begin_list(&mut self, place: Place, align: u32) -> Place {
         let items = self.add_block(0, align);
-        let target = Target::Block(items.block);
-        self.relocations.push(Relocation { block: place.block, offset: place.offset, target });
+        self.point(place, Target::Block(items.block));
         items
     }
 
@@ -213,6 +230,9 @@ impl Heap {
 
     /// Copies everything into the guest. `tops` is how many of the first blocks are handed over as parameters; their
     /// addresses come back in order.
+    ///
+    /// First everything is allocated, and addresses are written into the image; then the memory, which no longer moves,
+    /// is filled.
     pub fn lower_into<M: GuestMemory>(
         &mut self,
         memory: &mut M,
@@ -221,44 +241,41 @@ impl Heap {
         tops: usize,
     ) -> Result<&[u32], M::Error> {
         self.addresses.clear();
-        self.addresses.resize(self.blocks.len(), 0);
-        for top in 0..tops {
-            self.lower_block(memory, top)?;
+        for block in &self.blocks {
+            self.addresses.push(if block.bytes == 0 {
+                block.align
+            } else {
+                memory.allocate(block.align, block.bytes)?
+            });
         }
-        for i in 0..self.relocations.len() {
-            let Relocation { block, offset, target } = self.relocations[i];
-            let address = match target {
-                Target::Bytes(arena, span) => {
-                    let address = memory.allocate(1, span.len as usize)?;
-                    let source = match arena {
-                        Arena::Input => input,
-                        Arena::Converted => converted,
-                        Arena::Text => &self.text,
-                    };
-                    write_at(memory.bytes(), address, span.of(source));
-                    address
-                }
-                Target::Block(child) => self.lower_block(memory, child as usize)?,
+        for Relocation { block, offset, target, address } in &mut self.relocations {
+            *address = match target {
+                Target::Bytes(_, span) => memory.allocate(1, span.len as usize)?,
+                Target::Block(child) => self.addresses[*child as usize],
             };
-            let pointer = self.addresses[block as usize] + offset;
-            write_at(memory.bytes(), pointer, &address.to_le_bytes());
+            let at = self.blocks[*block as usize].start + *offset as usize;
+            self.image[at..at + 4].copy_from_slice(&address.to_le_bytes());
+        }
+        let memory = memory.bytes();
+        for (block, address) in self.blocks.iter().zip(&self.addresses) {
+            write_at(memory, *address, &self.image, block.start, block.bytes);
+        }
+        for relocation in &self.relocations {
+            if let Target::Bytes(arena, span) = relocation.target {
+                let source = match arena {
+                    Arena::Input => input,
+                    Arena::Converted => converted,
+                    Arena::Text => &self.text,
+                };
+                write_at(memory, relocation.address, source, span.start as usize, span.len as usize);
+            }
         }
         Ok(&self.addresses[..tops])
-    }
-
-    fn lower_block<M: GuestMemory>(&mut self, memory: &mut M, block: usize) -> Result<u32, M::Error> {
-        let Block { start, bytes, align } = self.blocks[block];
-        let address = if bytes == 0 { align } else { memory.allocate(align, bytes)? };
-        if bytes != 0 {
-            write_at(memory.bytes(), address, &self.image[start..start + bytes]);
-        }
-        self.addresses[block] = address;
-        Ok(address)
     }
 }
 
 #[inline]
-fn write_at(memory: &mut [u8], address: u32, bytes: &[u8]) {
+fn write_at(memory: &mut [u8], address: u32, source: &[u8], start: usize, len: usize) {
     let at = address as usize;
-    memory[at..at + bytes.len()].copy_from_slice(bytes);
+    memory[at..at + len].copy_from_slice(&source[start..start + len]);
 }

@@ -12,6 +12,7 @@
 mod answer;
 mod call;
 mod derive;
+mod guest;
 mod heap;
 mod mismatch;
 pub mod names;
@@ -28,6 +29,7 @@ mod write;
 pub use answer::{Answers, Verdict};
 pub use call::Entry;
 pub use derive::output_schema;
+pub use guest::Violation;
 pub use mismatch::Mismatch;
 pub use plan::{Exchange, Output, Plan};
 pub use read::{branch_name, wit_type};
@@ -37,7 +39,6 @@ pub use shape::{Layout, Member, Shape};
 pub use signature::{Answer, Function, Input, Signature, SignatureError, Wrap};
 pub use stage::About;
 pub use wire::{Cursor, WireError};
-pub use write::Violation;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

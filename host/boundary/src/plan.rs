@@ -8,13 +8,13 @@ use wasmtime::AsContextMut;
 
 use crate::answer::{AnswerPlan, Answers};
 use crate::call::{self, Entry};
+use crate::guest::{Guest, Violation};
 use crate::mismatch::Mismatch;
 use crate::resolve::Resolution;
 use crate::schema::Schema;
 use crate::signature::Signature;
 use crate::stage::{About, InputPlan, Staged};
 use crate::wire::WireError;
-use crate::write::{Guest, Violation};
 
 /// How batches of one reader schema go through one function.
 #[derive(Debug)]

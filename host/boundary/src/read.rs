@@ -21,8 +21,6 @@ pub(crate) enum Read {
     S32,
     /// An int or a long as s64.
     S64,
-    /// A long as its decimal digits.
-    LongText,
     F32,
     F64,
     /// A float as f64.
@@ -30,6 +28,14 @@ pub(crate) enum Read {
     String,
     Bytes,
     Fixed(usize),
+    Nested(Box<Nested>),
+}
+
+/// What holds other values, and what is rare.
+#[derive(Debug)]
+pub(crate) enum Nested {
+    /// A long as its decimal digits.
+    LongText,
     /// The case of the WIT enum for each symbol.
     Enum {
         size: u32,
@@ -41,24 +47,24 @@ pub(crate) enum Read {
     Nullable {
         null: usize,
         payload: u32,
-        some: Box<Read>,
+        some: Read,
     },
     /// A type that is never null, as an option.
     Always {
         payload: u32,
-        some: Box<Read>,
+        some: Read,
     },
     /// A union of exactly one branch.
-    Single(Box<Read>),
+    Single(Read),
     Union(UnionRead),
     List {
-        item: Box<Read>,
+        item: Read,
         size: u32,
         align: u32,
         min_item: usize,
     },
     Map {
-        value: Box<Read>,
+        value: Read,
         value_at: u32,
         size: u32,
         align: u32,
@@ -102,21 +108,21 @@ impl Read {
         }
         if let Shape::Option(some) = shape {
             let read = Self::compile(schema, ty, some)?;
-            return Ok(Self::Always { payload: shape.payload_offset(), some: Box::new(read) });
+            return Ok(Nested::Always { payload: shape.payload_offset(), some: read }.into());
         }
         let refuse = || Misfit::types(shape, schema.describe(ty), &wit_type(schema, ty));
         Ok(match (schema.kind(ty), shape) {
             (Kind::Boolean, Shape::Bool) => Self::Bool,
             (Kind::Int, Shape::S32) => Self::S32,
             (Kind::Int | Kind::Long, Shape::S64) => Self::S64,
-            (Kind::Long, Shape::String) => Self::LongText,
+            (Kind::Long, Shape::String) => Nested::LongText.into(),
             (Kind::Float, Shape::F32) => Self::F32,
             (Kind::Float, Shape::F64) => Self::F32As64,
             (Kind::Double, Shape::F64) => Self::F64,
             (Kind::String, Shape::String) => Self::String,
             (Kind::Bytes, Shape::Bytes) => Self::Bytes,
             (Kind::Fixed(fixed), Shape::Bytes) => Self::Fixed(fixed.size),
-            (Kind::Enum(e), Shape::String) => Self::EnumText(e.symbols.clone()),
+            (Kind::Enum(e), Shape::String) => Nested::EnumText(e.symbols.clone()).into(),
             (Kind::Enum(e), Shape::Enum(cases)) => {
                 let index = |symbol: &String| {
                     case_of(symbol, cases.iter().map(String::as_str))?.ok_or_else(|| {
@@ -127,27 +133,29 @@ impl Read {
                     })
                 };
                 let cases_of_symbols = e.symbols.iter().map(index).collect::<Result<_, _>>()?;
-                Self::Enum { size: discriminant_size(cases.len()), cases: cases_of_symbols }
+                Nested::Enum { size: discriminant_size(cases.len()), cases: cases_of_symbols }.into()
             }
             (Kind::Array(item), Shape::List(inner)) => {
                 let layout = inner.layout();
-                Self::List {
-                    item: Box::new(Self::compile(schema, *item, inner).map_err(|m| m.within("[]"))?),
+                Nested::List {
+                    item: Self::compile(schema, *item, inner).map_err(|m| m.within("[]"))?,
                     size: layout.size,
                     align: layout.align,
                     min_item: min_size(schema, *item),
                 }
+                .into()
             }
             (Kind::Map(value), Shape::List(inner)) => match &**inner {
                 Shape::Pair(pair) if pair.0 == Shape::String => {
                     let layout = inner.layout();
-                    Self::Map {
-                        value: Box::new(Self::compile(schema, *value, &pair.1).map_err(|m| m.within("{}"))?),
+                    Nested::Map {
+                        value: Self::compile(schema, *value, &pair.1).map_err(|m| m.within("{}"))?,
                         value_at: inner.offsets()[1],
                         size: layout.size,
                         align: layout.align,
                         min_item: 1 + min_size(schema, *value),
                     }
+                    .into()
                 }
                 _ => return Err(refuse()),
             },
@@ -165,7 +173,7 @@ impl Read {
                     }
                 }
                 steps.extend(skip_all(schema, &mut skipped).map(RecordStep::Skip));
-                Self::Record(steps)
+                Nested::Record(steps).into()
             }
             _ => return Err(refuse()),
         })
@@ -176,10 +184,10 @@ impl Read {
         if let Some((null, other)) = schema.nullable(ty) {
             let Shape::Option(some) = shape else { return Err(refuse()) };
             let read = Self::compile(schema, other, some)?;
-            return Ok(Self::Nullable { null, payload: shape.payload_offset(), some: Box::new(read) });
+            return Ok(Nested::Nullable { null, payload: shape.payload_offset(), some: read }.into());
         }
         if let [only] = branches {
-            return Ok(Self::Single(Box::new(Self::compile(schema, *only, shape)?)));
+            return Ok(Nested::Single(Self::compile(schema, *only, shape)?).into());
         }
         let null = branches.iter().any(|b| matches!(schema.kind(*b), Kind::Null));
         let (option_payload, variant) = match shape {
@@ -205,14 +213,17 @@ impl Read {
                 ))),
             }
         };
-        Ok(Self::Union(UnionRead {
+        Ok(Nested::Union(UnionRead {
             option_payload,
             size: discriminant_size(cases.len()),
             payload: variant.payload_offset(),
             branches: branches.iter().map(branch).collect::<Result<_, _>>()?,
-        }))
+        })
+        .into())
     }
 
+    /// What is not nested is done in line: a call for each field would cost more than its work.
+    #[inline(always)]
     pub fn run(&self, cursor: &mut Cursor<'_>, origin: Origin, heap: &mut Heap, place: Place) -> Result<(), WireError> {
         match self {
             Self::Bool => {
@@ -227,10 +238,6 @@ impl Read {
                 let value = cursor.long()?;
                 heap.put(place, value.to_le_bytes());
             }
-            Self::LongText => {
-                let value = cursor.long()?;
-                heap.put_text(place, &value.to_string());
-            }
             Self::F32 => {
                 let value = cursor.array::<4>()?;
                 heap.put(place, value);
@@ -244,7 +251,7 @@ impl Read {
                 heap.put(place, f64::from(value).to_le_bytes());
             }
             Self::String => {
-                let len = cursor.string()?.len();
+                let len = cursor.text()?.len();
                 put_last(cursor, origin, heap, place, len);
             }
             Self::Bytes => {
@@ -254,6 +261,31 @@ impl Read {
             Self::Fixed(size) => {
                 cursor.take(*size)?;
                 put_last(cursor, origin, heap, place, *size);
+            }
+            // The position goes and comes by value, so that it stays in a register.
+            Self::Nested(nested) => {
+                let end = nested.run(cursor.whole(), cursor.at(), origin, heap, place)?;
+                *cursor = Cursor::resume(cursor.whole(), end);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<Nested> for Read {
+    fn from(nested: Nested) -> Self {
+        Self::Nested(Box::new(nested))
+    }
+}
+
+impl Nested {
+    /// Where the value ends that starts at `at`.
+    fn run(&self, bytes: &[u8], at: usize, origin: Origin, heap: &mut Heap, place: Place) -> Result<usize, WireError> {
+        let cursor = &mut Cursor::resume(bytes, at);
+        match self {
+            Self::LongText => {
+                let value = cursor.long()?;
+                heap.put_text(place, &value.to_string());
             }
             Self::Enum { size, cases } => {
                 let symbol = cursor.index(cases.len())?;
@@ -284,7 +316,7 @@ impl Read {
             }
             Self::Map { value, value_at, size, align, min_item } => {
                 let each = |cursor: &mut Cursor<'_>, heap: &mut Heap, place: Place| {
-                    Self::String.run(cursor, origin, heap, place)?;
+                    Read::String.run(cursor, origin, heap, place)?;
                     value.run(cursor, origin, heap, place.at(*value_at))
                 };
                 read_list(cursor, heap, place, (*size, *align), *min_item, each)?;
@@ -298,7 +330,7 @@ impl Read {
                 }
             }
         }
-        Ok(())
+        Ok(cursor.at())
     }
 }
 

@@ -22,6 +22,9 @@ pub(crate) struct InputPlan {
     steps: Vec<Step>,
     /// How many positions are noted per record, for what is copied past the module.
     marks: usize,
+    /// Whether its start is one of them, and its end.
+    marks_start: bool,
+    marks_end: bool,
     meta: Option<MetaPlan>,
 }
 
@@ -29,10 +32,11 @@ pub(crate) struct InputPlan {
 #[derive(Debug)]
 enum Step {
     Skip(Skip),
-    /// To the list `top`, at `offset` within its item.
+    /// To the list `top`, at `offset` within its item of `size` bytes.
     Field {
         top: u32,
         offset: u32,
+        size: u32,
         read: Read,
     },
     /// Note the position.
@@ -108,7 +112,7 @@ impl InputPlan {
         let fields = compile_fields(schema, schema.root(), members)?;
         let end = fields.len();
         for (i, (ty, found)) in fields.into_iter().enumerate() {
-            if boundaries.contains(&i) {
+            if i > 0 && boundaries.contains(&i) {
                 steps.extend(skip_all(schema, &mut skipped).map(Step::Skip));
                 steps.push(Step::Mark);
             }
@@ -117,17 +121,16 @@ impl InputPlan {
                 continue;
             };
             steps.extend(skip_all(schema, &mut skipped).map(Step::Skip));
-            steps.push(match input {
-                Input::Rows(_) => Step::Field { top: 0, offset: offsets[m], read },
-                Input::Columns(_) => Step::Field { top: m as u32, offset: 0, read },
-            });
+            let (top, offset) = match input {
+                Input::Rows(_) => (0, offsets[m]),
+                Input::Columns(_) => (m as u32, 0),
+            };
+            steps.push(Step::Field { top, offset, size: tops[top as usize].size, read });
         }
         steps.extend(skip_all(schema, &mut skipped).map(Step::Skip));
-        if boundaries.contains(&end) {
-            steps.push(Step::Mark);
-        }
         let meta = meta.map(MetaPlan::compile).transpose()?;
-        Ok(Self { tops, steps, marks: boundaries.len(), meta })
+        let (marks_start, marks_end) = (boundaries.contains(&0), end > 0 && boundaries.contains(&end));
+        Ok(Self { tops, steps, marks: boundaries.len(), marks_start, marks_end, meta })
     }
 
     /// Positions that are noted per record.
@@ -135,6 +138,7 @@ impl InputPlan {
         self.marks
     }
 
+    #[inline]
     fn decode(
         &self,
         bytes: &[u8],
@@ -142,20 +146,27 @@ impl InputPlan {
         heap: &mut Heap,
         tops: &[Place],
         row: u32,
-        marks: &mut Vec<u32>,
+        marks: &mut [u32],
     ) -> Result<(), WireError> {
         let mut cursor = Cursor::new(bytes);
+        let mut marks = marks.iter_mut();
+        let mut note = |wanted: bool, at: usize| {
+            if wanted && let Some(mark) = marks.next() {
+                *mark = origin.start + at as u32;
+            }
+        };
+        note(self.marks_start, 0);
         for step in &self.steps {
             match step {
                 Step::Skip(skip) => skip.run(&mut cursor)?,
-                Step::Mark => marks.push(origin.start + cursor.at() as u32),
-                Step::Field { top, offset, read } => {
-                    let top = *top as usize;
-                    let place = tops[top].at(row * self.tops[top].size + offset);
+                Step::Mark => note(true, cursor.at()),
+                Step::Field { top, offset, size, read } => {
+                    let place = tops[*top as usize].at(row * size + offset);
                     read.run(&mut cursor, origin, heap, place)?;
                 }
             }
         }
+        note(self.marks_end, bytes.len());
         cursor.end()
     }
 }
@@ -191,6 +202,7 @@ impl MetaPlan {
         Ok(Self { layout: shape.layout(), fields })
     }
 
+    #[inline(never)]
     fn put(&self, heap: &mut Heap, row: Place, about: &About<'_>, index: usize) {
         let entry = &about.batch.entries()[index];
         for (field, at) in &self.fields {
@@ -210,15 +222,12 @@ impl MetaPlan {
                 MetaField::Headers { layout, value_at } => {
                     let first = entry.first_header as usize;
                     let headers = &about.batch.header_spans()[first..first + entry.headers as usize];
-                    let items = heap.begin_list(place, layout.align);
-                    heap.allow(headers.len() * layout.size as usize);
-                    let items = heap.grow(items, headers.len() * layout.size as usize).unwrap_or(items);
+                    let items = heap.add_list(place, layout.align, layout.size, entry.headers);
                     for (i, (name, value)) in headers.iter().enumerate() {
                         let pair = items.at(i as u32 * layout.size);
                         heap.put_bytes(pair, Arena::Input, *name);
                         heap.put_bytes(pair.at(value_at), Arena::Input, value.unwrap_or_default());
                     }
-                    heap.end_list(place, layout.align, entry.headers);
                 }
             }
         }
@@ -244,7 +253,9 @@ impl Staged {
         self.heap.clear();
         self.converted.clear();
         self.rows.clear();
+        self.rows.reserve(capacity);
         self.marks.clear();
+        self.marks.resize(capacity * plan.marks, 0);
         self.tops.clear();
         for top in &plan.tops {
             self.tops.push(self.heap.add_block(capacity * top.size as usize, top.align));
@@ -265,39 +276,46 @@ impl Staged {
         datum: Span,
         resolution: Option<&Resolution>,
     ) -> Result<(), WireError> {
-        let (heap_before, marks_before, converted_before) = (self.heap.mark(), self.marks.len(), self.converted.len());
-        let row = self.rows.len() as u32;
         let (arena, datum) = match resolution {
             None => (Arena::Input, datum),
-            Some(resolution) => {
-                resolution.apply(datum.of(about.batch.arena()), &mut self.converted)?;
-                let len = (self.converted.len() - converted_before) as u32;
-                (Arena::Converted, Span { start: converted_before as u32, len })
-            }
+            Some(resolution) => (Arena::Converted, self.convert(resolution, datum.of(about.batch.arena()))?),
         };
         let bytes = match arena {
             Arena::Input => datum.of(about.batch.arena()),
             _ => datum.of(&self.converted),
         };
-        self.heap.allow(MAX_RECORD_BYTES);
+        let row = self.rows.len() as u32;
+        let marks = &mut self.marks[row as usize * plan.marks..][..plan.marks];
+        self.heap.begin_record(MAX_RECORD_BYTES);
         let origin = Origin { arena, start: datum.start };
-        match plan.decode(bytes, origin, &mut self.heap, &self.tops, row, &mut self.marks) {
-            Ok(()) => {
-                if let (Some(meta), Some(place)) = (&plan.meta, self.meta) {
-                    meta.put(&mut self.heap, place.at(row * meta.layout.size), about, index);
-                }
-                self.rows.push(Row { index: index as u32, arena, datum });
-                Ok(())
-            }
-            Err(error) => {
-                self.heap.back_to(heap_before);
-                self.marks.truncate(marks_before);
-                self.converted.truncate(converted_before);
-                for (top, layout) in self.tops.iter().zip(&plan.tops) {
-                    self.heap.zero(top.at(row * layout.size), layout.size as usize);
-                }
-                Err(error)
-            }
+        if let Err(error) = plan.decode(bytes, origin, &mut self.heap, &self.tops, row, marks) {
+            self.forget(plan, arena, datum);
+            return Err(error);
+        }
+        if let (Some(meta), Some(place)) = (&plan.meta, self.meta) {
+            meta.put(&mut self.heap, place.at(row * meta.layout.size), about, index);
+        }
+        self.rows.push(Row { index: index as u32, arena, datum });
+        Ok(())
+    }
+
+    /// Brings a datum to the reader schema; where it stands then.
+    fn convert(&mut self, resolution: &Resolution, datum: &[u8]) -> Result<Span, WireError> {
+        let start = self.converted.len();
+        resolution.apply(datum, &mut self.converted)?;
+        Ok(Span { start: start as u32, len: (self.converted.len() - start) as u32 })
+    }
+
+    /// Leaves no trace of the record that was begun last.
+    #[cold]
+    fn forget(&mut self, plan: &InputPlan, arena: Arena, datum: Span) {
+        self.heap.forget_record();
+        if arena == Arena::Converted {
+            self.converted.truncate(datum.start as usize);
+        }
+        let row = self.rows.len() as u32;
+        for (top, layout) in self.tops.iter().zip(&plan.tops) {
+            self.heap.zero(top.at(row * layout.size), layout.size as usize);
         }
     }
 

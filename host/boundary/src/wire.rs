@@ -84,6 +84,24 @@ impl<'a> Cursor<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// Within `bytes`, of which `at` are read.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn resume(bytes: &'a [u8], at: usize) -> Self {
+        assert!(at <= bytes.len());
+        Self { bytes, at }
+    }
+
+    /// All of the bytes, also those that are read.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn whole(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Bytes read so far.
     #[inline]
     #[must_use]
@@ -121,30 +139,37 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// [`WireError::Truncated`].
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], WireError> {
-        let end = self.at.checked_add(len).ok_or(WireError::Truncated)?;
-        let taken = self.bytes.get(self.at..end).ok_or(WireError::Truncated)?;
-        self.at = end;
-        Ok(taken)
+        match self.bytes[self.at..].get(..len) {
+            Some(taken) => {
+                self.at += len;
+                Ok(taken)
+            }
+            None => Err(WireError::Truncated),
+        }
     }
 
     /// The next `N` bytes.
     ///
     /// # Errors
     /// [`WireError::Truncated`].
-    #[inline]
+    #[inline(always)]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
-        let (head, _) = self.bytes[self.at..].split_first_chunk::<N>().ok_or(WireError::Truncated)?;
-        self.at += N;
-        Ok(*head)
+        match self.bytes[self.at..].first_chunk::<N>() {
+            Some(head) => {
+                self.at += N;
+                Ok(*head)
+            }
+            None => Err(WireError::Truncated),
+        }
     }
 
     /// A boolean.
     ///
     /// # Errors
     /// [`WireError::Truncated`], [`WireError::Boolean`].
-    #[inline]
+    #[inline(always)]
     pub fn boolean(&mut self) -> Result<bool, WireError> {
         match self.array::<1>()? {
             [0] => Ok(false),
@@ -157,35 +182,32 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// [`WireError::Truncated`], [`WireError::Varint`].
-    #[inline]
+    #[inline(always)]
     pub fn long(&mut self) -> Result<i64, WireError> {
         let raw = match self.bytes.get(self.at) {
             Some(&byte) if byte < 0x80 => {
                 self.at += 1;
                 u64::from(byte)
             }
-            Some(_) => self.long_varint()?,
-            None => return Err(WireError::Truncated),
+            _ => {
+                let (raw, len) = varint(&self.bytes[self.at..]);
+                if len == 0 {
+                    return Err(self.no_varint());
+                }
+                self.at += len;
+                raw
+            }
         };
         Ok(unzigzag(raw))
     }
 
-    /// Out of line: the first byte says that there are more.
-    fn long_varint(&mut self) -> Result<u64, WireError> {
-        let start = self.at;
-        let (mut raw, mut shift) = (0u64, 0u32);
-        loop {
-            let byte = *self.bytes.get(self.at).ok_or(WireError::Truncated)?;
-            self.at += 1;
-            // The tenth byte has room for one bit.
-            if shift == 63 && byte > 1 {
-                return Err(WireError::Varint { at: start });
-            }
-            raw |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(raw);
-            }
-            shift += 7;
+    #[cold]
+    fn no_varint(self) -> WireError {
+        let rest = &self.bytes[self.at..];
+        if rest.len() < MAX_VARINT_BYTES && rest.iter().all(|b| *b >= 0x80) {
+            WireError::Truncated
+        } else {
+            WireError::Varint { at: self.at }
         }
     }
 
@@ -193,17 +215,20 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// [`WireError::Truncated`], [`WireError::Varint`].
-    #[inline]
+    #[inline(always)]
     pub fn int(&mut self) -> Result<i32, WireError> {
         let start = self.at;
-        i32::try_from(self.long()?).map_err(|_| WireError::Varint { at: start })
+        match i32::try_from(self.long()?) {
+            Ok(value) => Ok(value),
+            Err(_) => Err(WireError::Varint { at: start }),
+        }
     }
 
     /// The bytes of a `bytes` or, unchecked, of a `string`.
     ///
     /// # Errors
     /// [`WireError::Truncated`], [`WireError::Varint`], [`WireError::Length`].
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&mut self) -> Result<&'a [u8], WireError> {
         let len = self.long()?;
         match usize::try_from(len) {
@@ -218,15 +243,27 @@ impl<'a> Cursor<'a> {
     /// As for [`Cursor::bytes`], and [`WireError::Utf8`].
     #[inline]
     pub fn string(&mut self) -> Result<&'a str, WireError> {
+        match std::str::from_utf8(self.bytes()?) {
+            Ok(text) => Ok(text),
+            Err(_) => Err(WireError::Utf8 { at: self.at }),
+        }
+    }
+
+    /// The bytes of a string, which are checked. For those who only copy it, this is faster than [`Cursor::string`].
+    ///
+    /// # Errors
+    /// As for [`Cursor::string`].
+    #[inline(always)]
+    pub fn text(&mut self) -> Result<&'a [u8], WireError> {
         let bytes = self.bytes()?;
-        std::str::from_utf8(bytes).map_err(|_| WireError::Utf8 { at: self.at })
+        if is_utf8(bytes) { Ok(bytes) } else { Err(WireError::Utf8 { at: self.at }) }
     }
 
     /// The index of a union branch or of an enum symbol, of which there are `count`.
     ///
     /// # Errors
     /// [`WireError::Truncated`], [`WireError::Varint`], [`WireError::Index`].
-    #[inline]
+    #[inline(always)]
     pub fn index(&mut self, count: usize) -> Result<usize, WireError> {
         let index = self.long()?;
         match usize::try_from(index) {
@@ -277,10 +314,80 @@ pub const fn unzigzag(raw: u64) -> i64 {
     (raw >> 1) as i64 ^ -((raw & 1) as i64)
 }
 
-/// Appends a long (or an int, which is encoded alike).
+/// The varint that `bytes` start with, and its length, which is zero if they do not start with one. All by value, so
+/// that a caller's position stays in a register.
+fn varint(bytes: &[u8]) -> (u64, usize) {
+    // Eight bytes are looked at as one word, which holds all of the number in most cases.
+    if let Some(word) = bytes.first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
+        let last = !word & CONTINUED;
+        if last != 0 {
+            // The number is everything up to the first byte without the mark.
+            let groups = word & !CONTINUED & (last ^ (last - 1));
+            return (join_groups(groups), last.trailing_zeros() as usize / 8 + 1);
+        }
+    }
+    let mut raw = 0u64;
+    for (i, byte) in bytes.iter().take(MAX_VARINT_BYTES).enumerate() {
+        raw |= u64::from(byte & 0x7f) << (7 * i);
+        if *byte < 0x80 {
+            // The last byte has room for one bit.
+            let fits = i < MAX_VARINT_BYTES - 1 || *byte <= 1;
+            return if fits { (raw, i + 1) } else { (0, 0) };
+        }
+    }
+    (0, 0)
+}
+
+/// Bytes of the longest varint: ten times seven bits hold 64.
+const MAX_VARINT_BYTES: usize = 10;
+
+/// Whether a string is what it says. Most strings are short and ASCII, which is decided without a call.
 #[inline]
+#[must_use]
+pub fn is_utf8(bytes: &[u8]) -> bool {
+    bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()
+}
+
+/// The bit of each byte of a varint that says that more bytes follow.
+const CONTINUED: u64 = 0x8080_8080_8080_8080;
+
+/// The number whose groups of seven bits stand in a byte each, the lowest first.
+#[inline]
+const fn join_groups(groups: u64) -> u64 {
+    let pairs = (groups & 0x007f_007f_007f_007f) | (groups & 0x7f00_7f00_7f00_7f00) >> 1;
+    let quads = (pairs & 0x0000_3fff_0000_3fff) | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    (quads & 0x0fff_ffff) | (quads & 0x0fff_ffff_0000_0000) >> 4
+}
+
+/// The reverse of [`join_groups`], for numbers below 2^56.
+#[inline]
+const fn part_groups(raw: u64) -> u64 {
+    let quads = (raw & 0x0fff_ffff) | (raw & 0x00ff_ffff_f000_0000) << 4;
+    let pairs = (quads & 0x0000_3fff_0000_3fff) | (quads & 0x0fff_c000_0fff_c000) << 2;
+    (pairs & 0x007f_007f_007f_007f) | (pairs & 0x3f80_3f80_3f80_3f80) << 1
+}
+
+/// Appends a long (or an int, which is encoded alike).
+#[inline(always)]
 pub fn write_long(out: &mut Vec<u8>, value: i64) {
-    let mut raw = ((value << 1) ^ (value >> 63)) as u64;
+    let raw = ((value << 1) ^ (value >> 63)) as u64;
+    if raw < 0x80 {
+        out.push(raw as u8);
+    } else if raw < 1 << 56 {
+        let len = (63 - raw.leading_zeros()) / 7 + 1;
+        let continued = CONTINUED & ((1 << (8 * (len - 1))) - 1);
+        // A whole word is one store; what it has too much is taken back.
+        let end = out.len() + len as usize;
+        out.extend_from_slice(&(part_groups(raw) | continued).to_le_bytes());
+        out.truncate(end);
+    } else {
+        write_long_by_byte(out, raw);
+    }
+}
+
+#[cold]
+fn write_long_by_byte(out: &mut Vec<u8>, mut raw: u64) {
     while raw >= 0x80 {
         out.push(raw as u8 | 0x80);
         raw >>= 7;
@@ -295,18 +402,54 @@ pub fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends `len` bytes of `source` from `start` on. Short stretches are copied with a fixed size, which needs no call;
+/// what is too much is taken back.
+///
+/// # Panics
+/// If the stretch leaves `source`.
+#[inline(always)]
+pub(crate) fn copy_stretch(out: &mut Vec<u8>, source: &[u8], start: usize, len: usize) {
+    let from = &source[start..];
+    match (from.first_chunk::<SHORT>(), from.first_chunk::<MIDDLE>()) {
+        (Some(chunk), _) if len <= SHORT => {
+            let end = out.len() + len;
+            out.extend_from_slice(chunk);
+            out.truncate(end);
+        }
+        (_, Some(chunk)) if len <= MIDDLE => {
+            let end = out.len() + len;
+            out.extend_from_slice(chunk);
+            out.truncate(end);
+        }
+        _ => out.extend_from_slice(&from[..len]),
+    }
+}
+
+/// Bytes that are copied at once: most strings are shorter than the first, most runs of fields than the second.
+const SHORT: usize = 32;
+const MIDDLE: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn longs_come_back() {
-        for value in [0, 1, -1, 63, 64, -64, -65, i64::from(i32::MAX), i64::MAX, i64::MIN] {
+        let powers = (0..63).map(|shift| 1i64 << shift);
+        let around = powers.flat_map(|p| [p - 1, p, p + 1, -p - 1, -p, -p + 1]);
+        for value in around.chain([0, 0x0123_4567_89ab_cdef, i64::MAX, i64::MIN]) {
             let mut out = Vec::new();
             write_long(&mut out, value);
-            let mut cursor = Cursor::new(&out);
-            assert_eq!(cursor.long(), Ok(value));
-            assert_eq!(cursor.end(), Ok(()));
+            let mut plain = Vec::new();
+            write_long_by_byte(&mut plain, ((value << 1) ^ (value >> 63)) as u64);
+            assert_eq!(out, plain, "{value}");
+            // With and without bytes behind it, which are not part of it.
+            for padding in [0, 1, 9] {
+                let padded = [out.as_slice(), &[0xff; 9][..padding]].concat();
+                let mut cursor = Cursor::new(&padded);
+                assert_eq!(cursor.long(), Ok(value), "{value}");
+                assert_eq!(cursor.left(), padding, "{value}");
+            }
         }
     }
 
@@ -318,6 +461,26 @@ mod tests {
         let mut out = Vec::new();
         write_long(&mut out, i64::from(i32::MAX) + 1);
         assert_eq!(Cursor::new(&out).int(), Err(WireError::Varint { at: 0 }));
+    }
+
+    #[test]
+    fn longer_codes_of_a_number_are_taken_too() {
+        // Avro does not ask for the shortest code.
+        assert_eq!(Cursor::new(&[0x82, 0x80, 0x00, 7, 7, 7, 7, 7]).long(), Ok(1));
+        assert_eq!(Cursor::new(&[0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0]).long(), Ok(1));
+    }
+
+    #[test]
+    fn a_stretch_is_copied_whatever_its_length() {
+        let source: Vec<u8> = (0..=255).collect();
+        for start in [0, 1, 180, 230, 256] {
+            for len in 0..=source.len() - start {
+                let mut out = vec![9];
+                copy_stretch(&mut out, &source, start, len);
+                assert_eq!(out[0], 9);
+                assert_eq!(out[1..], source[start..start + len], "{len} from {start}");
+            }
+        }
     }
 
     #[test]

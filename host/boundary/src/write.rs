@@ -1,76 +1,18 @@
 //! One WIT value in the guest's memory -> Avro bytes: the compiled form, and its run.
 //!
-//! The memory is the module's, so everything in it is suspect: pointers, lengths, discriminants, booleans, UTF-8, and how
-//! much it asks the host to write. What the Canonical ABI forbids is a [`Violation`].
+//! The memory is the module's, so everything in it is suspect, also how much it asks the host to write. What the Canonical
+//! ABI forbids is a [`Violation`].
 
 use std::collections::HashMap;
 
+use crate::guest::{Guest, Violation};
 use crate::mismatch::Misfit;
 use crate::names;
 use crate::read::{branch_name, wit_type};
 use crate::resolve::{encode_default, min_size};
 use crate::schema::{Field, Kind, Schema, TypeId};
 use crate::shape::{Member, Shape, discriminant_size};
-use crate::wire::{write_bytes, write_long};
-
-/// What a module answered that it must not.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Violation {
-    /// A pointer and a length that leave the memory, or that are not aligned.
-    #[error("a pointer in the answer is outside of the module's memory or not aligned")]
-    Pointer,
-    /// A string that is not UTF-8.
-    #[error("a string in the answer is not UTF-8")]
-    Utf8,
-    /// A boolean, option, result, enum or variant with a discriminant that it does not have.
-    #[error("a discriminant in the answer is {found}, of {cases} cases")]
-    Discriminant {
-        /// What was found.
-        found: u32,
-        /// How many cases there are.
-        cases: usize,
-    },
-    /// A number that the Avro type cannot hold.
-    #[error("the answer `{value}` is out of range for Avro type `{ty}`")]
-    Range {
-        /// The number.
-        value: String,
-        /// The type.
-        ty: &'static str,
-    },
-    /// A string that is no symbol of the enum.
-    #[error("the answer `{0}` is not a symbol of the Avro enum")]
-    Symbol(String),
-    /// Bytes that are not as many as the fixed has.
-    #[error("the answer has {found} bytes where the Avro fixed has {size}")]
-    FixedSize {
-        /// How many came.
-        found: usize,
-        /// How many there must be.
-        size: usize,
-    },
-    /// The answers of `process` are not as many as the records, or columns are not equally long.
-    #[error("the module answered {answers} for {records} records")]
-    Count {
-        /// How many came.
-        answers: usize,
-        /// How many there must be.
-        records: usize,
-    },
-    /// More bytes than the module may answer.
-    #[error("the answer is larger than the limit of {limit} bytes")]
-    TooLarge {
-        /// The limit.
-        limit: usize,
-    },
-}
-
-/// The guest's memory during a call, and the limit on what is written from it.
-#[derive(Clone, Copy)]
-pub(crate) struct Guest<'a> {
-    pub memory: &'a [u8],
-    pub limit: usize,
-}
+use crate::wire::{copy_stretch, is_utf8, write_long};
 
 /// How to carry one type.
 #[derive(Debug)]
@@ -80,16 +22,22 @@ pub(crate) enum Write {
     S32,
     /// s64 as long.
     S64,
+    F32,
+    F64,
+    String,
+    Bytes,
+    Nested(Box<Nested>),
+}
+
+/// What holds other values, and what is rare.
+#[derive(Debug)]
+pub(crate) enum Nested {
     /// s64 as int.
     S64Int,
     /// Decimal digits as long.
     TextLong,
-    F32,
-    F64,
     /// f32 as double.
     F32As64,
-    String,
-    Bytes,
     Fixed(usize),
     Enum {
         size: u32,
@@ -101,10 +49,10 @@ pub(crate) enum Write {
         null: usize,
         value: usize,
         payload: u32,
-        some: Box<Write>,
+        some: Write,
     },
     /// A bare value as one branch of a union.
-    Branch(usize, Box<Write>),
+    Branch(usize, Write),
     Union {
         null: Option<(usize, u32)>,
         size: u32,
@@ -112,12 +60,12 @@ pub(crate) enum Write {
         cases: Vec<(usize, Write)>,
     },
     List {
-        item: Box<Write>,
+        item: Write,
         size: u32,
         align: u32,
     },
     Map {
-        value: Box<Write>,
+        value: Write,
         value_at: u32,
         size: u32,
         align: u32,
@@ -146,16 +94,16 @@ impl Write {
             (Kind::Boolean, Shape::Bool) => Self::Bool,
             (Kind::Int | Kind::Long, Shape::S32) => Self::S32,
             (Kind::Long, Shape::S64) => Self::S64,
-            (Kind::Int, Shape::S64) => Self::S64Int,
-            (Kind::Long, Shape::String) => Self::TextLong,
+            (Kind::Int, Shape::S64) => Nested::S64Int.into(),
+            (Kind::Long, Shape::String) => Nested::TextLong.into(),
             (Kind::Float, Shape::F32) => Self::F32,
-            (Kind::Double, Shape::F32) => Self::F32As64,
+            (Kind::Double, Shape::F32) => Nested::F32As64.into(),
             (Kind::Double, Shape::F64) => Self::F64,
             (Kind::String, Shape::String) => Self::String,
             (Kind::Bytes, Shape::Bytes) => Self::Bytes,
-            (Kind::Fixed(fixed), Shape::Bytes) => Self::Fixed(fixed.size),
+            (Kind::Fixed(fixed), Shape::Bytes) => Nested::Fixed(fixed.size).into(),
             (Kind::Enum(e), Shape::String) => {
-                Self::EnumText(e.symbols.iter().enumerate().map(|(i, s)| (s.clone(), i as u32)).collect())
+                Nested::EnumText(e.symbols.iter().enumerate().map(|(i, s)| (s.clone(), i as u32)).collect()).into()
             }
             (Kind::Enum(e), Shape::Enum(cases)) => {
                 let symbol = |case: &String| {
@@ -166,7 +114,7 @@ impl Write {
                     })
                 };
                 let symbols = cases.iter().map(symbol).collect::<Result<_, _>>()?;
-                Self::Enum { size: discriminant_size(cases.len()), symbols }
+                Nested::Enum { size: discriminant_size(cases.len()), symbols }.into()
             }
             (Kind::Array(item), Shape::List(inner)) => {
                 let layout = inner.layout();
@@ -180,17 +128,18 @@ impl Write {
                     .within("[]"));
                 }
                 let item = Self::compile(schema, *item, inner).map_err(|m| m.within("[]"))?;
-                Self::List { item: Box::new(item), size: layout.size, align: layout.align }
+                Nested::List { item, size: layout.size, align: layout.align }.into()
             }
             (Kind::Map(value), Shape::List(inner)) => match &**inner {
                 Shape::Pair(pair) if pair.0 == Shape::String => {
                     let layout = inner.layout();
-                    Self::Map {
-                        value: Box::new(Self::compile(schema, *value, &pair.1).map_err(|m| m.within("{}"))?),
+                    Nested::Map {
+                        value: Self::compile(schema, *value, &pair.1).map_err(|m| m.within("{}"))?,
                         value_at: inner.offsets()[1],
                         size: layout.size,
                         align: layout.align,
                     }
+                    .into()
                 }
                 _ => return Err(refuse()),
             },
@@ -209,7 +158,7 @@ impl Write {
                         .within(&field.name)
                     }),
                 };
-                Self::Record(record.fields.iter().zip(sources).map(field).collect::<Result<_, _>>()?)
+                Nested::Record(record.fields.iter().zip(sources).map(field).collect::<Result<_, _>>()?).into()
             }
             _ => return Err(refuse()),
         })
@@ -235,7 +184,7 @@ impl Write {
                 Ok((index, Self::compile(schema, branches[index], payload).map_err(|m| m.within(name))?))
             };
             let cases = cases.iter().map(write).collect::<Result<_, _>>()?;
-            return Ok(Self::Union {
+            return Ok(Nested::Union {
                 null: option.map(|(null, payload, _)| (null, payload)),
                 size: discriminant_size(match value {
                     Shape::Variant(cases) => cases.len(),
@@ -243,7 +192,8 @@ impl Write {
                 }),
                 payload: value.payload_offset(),
                 cases,
-            });
+            }
+            .into());
         }
         // A value that is not a variant takes the branch of its own type, else the first that can hold it.
         let mut refused = None;
@@ -263,8 +213,8 @@ impl Write {
         }
         if let Some((index, write)) = found {
             return Ok(match option {
-                Some((null, payload, _)) => Self::Nullable { null, value: index, payload, some: Box::new(write) },
-                None => Self::Branch(index, Box::new(write)),
+                Some((null, payload, _)) => Nested::Nullable { null, value: index, payload, some: write }.into(),
+                None => Nested::Branch(index, write).into(),
             });
         }
         Err(refused.unwrap_or_else(|| {
@@ -278,15 +228,54 @@ impl Write {
 
     /// Whether the value changes its type on the way.
     fn converts(&self) -> bool {
-        matches!(self, Self::S64Int | Self::TextLong | Self::F32As64 | Self::EnumText(_))
+        use Nested::{EnumText, F32As64, S64Int, TextLong};
+        matches!(self, Self::Nested(nested) if matches!(**nested, S64Int | TextLong | F32As64 | EnumText(_)))
     }
 
+    /// What is not nested is done in line: a call for each field would cost more than its work.
+    #[inline(always)]
     pub fn run(&self, guest: Guest<'_>, at: usize, out: &mut Vec<u8>) -> Result<(), Violation> {
         match self {
             // Any other number than 0 is true (Canonical ABI, `convert_int_to_bool`).
             Self::Bool => out.push(u8::from(guest.get::<1>(at)? != [0])),
             Self::S32 => write_long(out, i64::from(i32::from_le_bytes(guest.get(at)?))),
             Self::S64 => write_long(out, i64::from_le_bytes(guest.get(at)?)),
+            Self::F32 => out.extend_from_slice(&guest.get::<4>(at)?),
+            Self::F64 => out.extend_from_slice(&guest.get::<8>(at)?),
+            Self::String => {
+                let (start, len) = guest.list_at(at, 1, 1)?;
+                if !is_utf8(&guest.memory[start..start + len]) {
+                    return Err(Violation::Utf8);
+                }
+                guest.room(out, len)?;
+                write_long(out, len as i64);
+                copy_stretch(out, guest.memory, start, len);
+            }
+            Self::Bytes => {
+                let (start, len) = guest.list_at(at, 1, 1)?;
+                guest.room(out, len)?;
+                write_long(out, len as i64);
+                copy_stretch(out, guest.memory, start, len);
+            }
+            Self::Nested(nested) => nested.run(guest, at, out)?,
+        }
+        Ok(())
+    }
+}
+
+impl From<Nested> for Write {
+    fn from(nested: Nested) -> Self {
+        Self::Nested(Box::new(nested))
+    }
+}
+
+impl Nested {
+    fn run(&self, guest: Guest<'_>, at: usize, out: &mut Vec<u8>) -> Result<(), Violation> {
+        match self {
+            Self::F32As64 => {
+                let value = f32::from_le_bytes(guest.get(at)?);
+                out.extend_from_slice(&f64::from(value).to_le_bytes());
+            }
             Self::S64Int => {
                 let value = i64::from_le_bytes(guest.get(at)?);
                 if i32::try_from(value).is_err() {
@@ -299,24 +288,8 @@ impl Write {
                 let range = || Violation::Range { value: shorten(text), ty: "long" };
                 write_long(out, text.parse().map_err(|_| range())?);
             }
-            Self::F32 => out.extend_from_slice(&guest.get::<4>(at)?),
-            Self::F64 => out.extend_from_slice(&guest.get::<8>(at)?),
-            Self::F32As64 => {
-                let value = f32::from_le_bytes(guest.get(at)?);
-                out.extend_from_slice(&f64::from(value).to_le_bytes());
-            }
-            Self::String => {
-                let text = guest.text(at)?;
-                guest.room(out, text.len())?;
-                write_bytes(out, text.as_bytes());
-            }
-            Self::Bytes => {
-                let bytes = guest.list(at, 1, 1)?;
-                guest.room(out, bytes.len())?;
-                write_bytes(out, bytes);
-            }
             Self::Fixed(size) => {
-                let bytes = guest.list(at, 1, 1)?;
+                let bytes = guest.bytes(at)?;
                 if bytes.len() != *size {
                     return Err(Violation::FixedSize { found: bytes.len(), size: *size });
                 }
@@ -363,7 +336,7 @@ impl Write {
             }
             Self::Map { value, value_at, size, align } => {
                 let each = |at, out: &mut Vec<u8>| {
-                    Self::String.run(guest, at, out)?;
+                    Write::String.run(guest, at, out)?;
                     value.run(guest, at + *value_at as usize, out)
                 };
                 write_list(guest, at, (*size, *align), out, each)?;
@@ -431,63 +404,4 @@ pub(crate) fn default_of(schema: &Schema, field: &Field) -> Result<Option<Vec<u8
 /// Text from a module, cut to what fits into a message.
 fn shorten(text: &str) -> String {
     text.chars().take(60).collect()
-}
-
-impl<'a> Guest<'a> {
-    #[inline]
-    pub fn get<const N: usize>(&self, at: usize) -> Result<[u8; N], Violation> {
-        let bytes = self.memory.get(at..).and_then(|rest| rest.first_chunk::<N>());
-        bytes.copied().ok_or(Violation::Pointer)
-    }
-
-    /// The discriminant of an option or a result.
-    #[inline]
-    pub fn flag(&self, at: usize) -> Result<bool, Violation> {
-        match self.get::<1>(at)? {
-            [0] => Ok(false),
-            [1] => Ok(true),
-            [other] => Err(Violation::Discriminant { found: u32::from(other), cases: 2 }),
-        }
-    }
-
-    #[inline]
-    pub fn discriminant(&self, at: usize, size: u32, cases: usize) -> Result<usize, Violation> {
-        let found = match size {
-            1 => u32::from(self.get::<1>(at)?[0]),
-            2 => u32::from(u16::from_le_bytes(self.get(at)?)),
-            _ => u32::from_le_bytes(self.get(at)?),
-        };
-        if (found as usize) < cases { Ok(found as usize) } else { Err(Violation::Discriminant { found, cases }) }
-    }
-
-    /// Start and length of the list whose pointer pair is at `at`; all of it is in the memory.
-    #[inline]
-    pub fn list_at(&self, at: usize, size: u32, align: u32) -> Result<(usize, usize), Violation> {
-        let start = u32::from_le_bytes(self.get(at)?) as usize;
-        let len = u32::from_le_bytes(self.get(at + 4)?) as usize;
-        let bytes = len.checked_mul(size as usize).ok_or(Violation::Pointer)?;
-        let end = start.checked_add(bytes).ok_or(Violation::Pointer)?;
-        if !start.is_multiple_of(align as usize) || end > self.memory.len() {
-            Err(Violation::Pointer)
-        } else {
-            Ok((start, len))
-        }
-    }
-
-    #[inline]
-    fn list(&self, at: usize, size: u32, align: u32) -> Result<&'a [u8], Violation> {
-        let (start, len) = self.list_at(at, size, align)?;
-        Ok(&self.memory[start..start + len * size as usize])
-    }
-
-    #[inline]
-    pub fn text(&self, at: usize) -> Result<&'a str, Violation> {
-        std::str::from_utf8(self.list(at, 1, 1)?).map_err(|_| Violation::Utf8)
-    }
-
-    /// Whether `more` bytes may be written.
-    #[inline]
-    pub fn room(&self, out: &[u8], more: usize) -> Result<(), Violation> {
-        if out.len() + more > self.limit { Err(Violation::TooLarge { limit: self.limit }) } else { Ok(()) }
-    }
 }

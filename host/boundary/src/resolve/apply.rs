@@ -37,14 +37,14 @@ impl<'d> Run<'_, 'd> {
             Operation::LongToFloat => self.float(cursor.long()? as f32),
             Operation::LongToDouble => self.double(cursor.long()? as f64),
             Operation::FloatToDouble => self.double(f64::from(f32::from_le_bytes(cursor.array()?))),
-            Operation::BytesToString => write_bytes(self.out, cursor.string()?.as_bytes()),
+            Operation::BytesToString => write_bytes(self.out, cursor.text()?),
             Operation::Enum(symbols) => match &symbols[cursor.index(symbols.len())?] {
                 Ok(symbol) => write_long(self.out, i64::from(*symbol)),
                 Err(why) => return Err(WireError::Unreadable(why.clone())),
             },
             Operation::Items { item, min } => self.items(*item, *min, cursor, deeper(depth)?)?,
             Operation::Pair(value) => {
-                write_bytes(self.out, cursor.string()?.as_bytes());
+                write_bytes(self.out, cursor.text()?);
                 self.operation(*value, cursor, depth)?;
             }
             Operation::Record(steps) => self.record(steps, cursor, deeper(depth)?)?,
@@ -63,7 +63,7 @@ impl<'d> Run<'_, 'd> {
 
     fn copy(&mut self, entry: u32, cursor: &mut Cursor<'d>, depth: usize) -> Result<(), WireError> {
         let start = cursor.at();
-        self.resolution.skips.walk::<true>(entry, cursor, depth)?;
+        self.resolution.skips.pass::<true>(entry, cursor, depth)?;
         self.out.extend_from_slice(cursor.since(start));
         Ok(())
     }
@@ -90,7 +90,7 @@ impl<'d> Run<'_, 'd> {
         let first_mark = self.marks.len();
         for step in steps {
             match step {
-                Step::Skip(entry) => self.resolution.skips.walk::<true>(*entry, cursor, depth)?,
+                Step::Skip(entry) => self.resolution.skips.pass::<true>(*entry, cursor, depth)?,
                 Step::Copy(entry) => self.copy(*entry, cursor, depth)?,
                 Step::Convert(operation) => self.operation(*operation, cursor, depth)?,
                 Step::Constant(bytes) => self.out.extend_from_slice(bytes),

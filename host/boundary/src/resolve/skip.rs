@@ -38,6 +38,8 @@ enum Step {
     Enum(usize),
     /// Per branch its entry.
     Union(Box<[u32]>),
+    /// A union of two types of fixed size, such as a nullable number.
+    FixedUnion([usize; 2]),
     Record(u32),
     /// An array or a map, whose items take at least `min` bytes each.
     Items {
@@ -94,9 +96,9 @@ impl Skip {
     ///
     /// # Errors
     /// Bytes that cannot be a value; the cursor is anywhere then.
-    #[inline]
+    #[inline(always)]
     pub fn run(&self, cursor: &mut Cursor<'_>) -> Result<(), WireError> {
-        self.table.walk::<false>(self.entry, cursor, 0)
+        self.table.steps::<false>(&self.table.entries[self.entry as usize], cursor, 0)
     }
 
     /// Moves behind the value and checks all of it.
@@ -104,7 +106,7 @@ impl Skip {
     /// # Errors
     /// Bytes that are not a value; the cursor is anywhere then.
     pub fn check(&self, cursor: &mut Cursor<'_>) -> Result<(), WireError> {
-        self.table.walk::<true>(self.entry, cursor, 0)
+        self.table.pass::<true>(self.entry, cursor, 0)
     }
 }
 
@@ -119,13 +121,28 @@ pub fn min_size(schema: &Schema, ty: TypeId) -> usize {
 
 impl Table {
     /// Moves behind a value; with `CHECK`, everything in it is checked.
-    pub(super) fn walk<const CHECK: bool>(
+    #[inline(always)]
+    pub(super) fn pass<const CHECK: bool>(
         &self,
         entry: u32,
         cursor: &mut Cursor<'_>,
         depth: usize,
     ) -> Result<(), WireError> {
-        for step in &self.entries[entry as usize] {
+        let end = self.walk::<CHECK>(entry, cursor.whole(), cursor.at(), depth)?;
+        *cursor = Cursor::resume(cursor.whole(), end);
+        Ok(())
+    }
+
+    /// Where the value ends that starts at `at`. Positions come and go by value, so that they stay in registers.
+    fn walk<const CHECK: bool>(&self, entry: u32, bytes: &[u8], at: usize, depth: usize) -> Result<usize, WireError> {
+        let mut cursor = Cursor::resume(bytes, at);
+        self.steps::<CHECK>(&self.entries[entry as usize], &mut cursor, depth)?;
+        Ok(cursor.at())
+    }
+
+    #[inline(always)]
+    fn steps<const CHECK: bool>(&self, steps: &[Step], cursor: &mut Cursor<'_>, depth: usize) -> Result<(), WireError> {
+        for step in steps {
             match step {
                 Step::Fixed(size) => {
                     cursor.take(*size)?;
@@ -140,7 +157,7 @@ impl Table {
                     cursor.long()?;
                 }
                 Step::Text if CHECK => {
-                    cursor.string()?;
+                    cursor.text()?;
                 }
                 Step::Bytes | Step::Text => {
                     cursor.bytes()?;
@@ -148,24 +165,33 @@ impl Table {
                 Step::Enum(symbols) => {
                     cursor.index(*symbols)?;
                 }
+                Step::FixedUnion(sizes) => {
+                    let branch = cursor.index(2)?;
+                    cursor.take(sizes[branch])?;
+                }
                 Step::Union(branches) => {
                     let branch = cursor.index(branches.len())?;
-                    self.walk::<CHECK>(branches[branch], cursor, depth)?;
+                    self.pass::<CHECK>(branches[branch], cursor, depth)?;
                 }
-                Step::Record(entry) => self.walk::<CHECK>(*entry, cursor, deeper(depth)?)?,
-                Step::Items { item, min } => self.items::<CHECK>(*item, *min, cursor, deeper(depth)?)?,
+                Step::Record(entry) => self.pass::<CHECK>(*entry, cursor, deeper(depth)?)?,
+                Step::Items { item, min } => {
+                    let end = self.items::<CHECK>((*item, *min), cursor.whole(), cursor.at(), deeper(depth)?)?;
+                    *cursor = Cursor::resume(cursor.whole(), end);
+                }
             }
         }
         Ok(())
     }
 
+    #[inline(never)]
     fn items<const CHECK: bool>(
         &self,
-        item: u32,
-        min: usize,
-        cursor: &mut Cursor<'_>,
+        (item, min): (u32, usize),
+        bytes: &[u8],
+        at: usize,
         depth: usize,
-    ) -> Result<(), WireError> {
+    ) -> Result<usize, WireError> {
+        let mut cursor = Cursor::resume(bytes, at);
         while let Some((items, bytes)) = cursor.sized_block(min)? {
             if let (Some(bytes), false) = (bytes, CHECK) {
                 cursor.take(bytes)?;
@@ -174,14 +200,14 @@ impl Table {
             let start = cursor.at();
             // Items that take no bytes are all alike: one stands for all.
             for _ in 0..if min == 0 { 1 } else { items } {
-                self.walk::<CHECK>(item, cursor, depth)?;
+                self.pass::<CHECK>(item, &mut cursor, depth)?;
             }
             let taken = cursor.at() - start;
             if bytes.is_some_and(|b| b != taken) {
                 return Err(WireError::Length { at: start, len: bytes.map_or(0, |b| b as i64) });
             }
         }
-        Ok(())
+        Ok(cursor.at())
     }
 }
 
@@ -258,7 +284,12 @@ impl<'s> Compiler<'s> {
             Kind::Bytes => Step::Bytes,
             Kind::String => Step::Text,
             Kind::Enum(e) => Step::Enum(e.symbols.len()),
-            Kind::Union(branches) => Step::Union(branches.iter().map(|b| self.entry(&[*b])).collect()),
+            Kind::Union(branches) => match branches.as_slice() {
+                &[a, b] if let (Some(a), Some(b)) = (fixed_size(schema, a), fixed_size(schema, b)) => {
+                    Step::FixedUnion([a, b])
+                }
+                _ => Step::Union(branches.iter().map(|b| self.entry(&[*b])).collect()),
+            },
             Kind::Array(item) => Step::Items { item: self.entry(&[*item]), min: self.min_size(*item) },
             Kind::Map(value) => {
                 Step::Items { item: self.reserve(Entry::Pair(*value)), min: self.min_size(*value).saturating_add(1) }
@@ -286,6 +317,17 @@ impl<'s> Compiler<'s> {
             }
             self.entries[entry] = steps;
         }
+    }
+}
+
+/// The bytes of a value, if all values of the type have as many.
+fn fixed_size(schema: &Schema, ty: TypeId) -> Option<usize> {
+    match schema.kind(ty) {
+        Kind::Null => Some(0),
+        Kind::Float => Some(4),
+        Kind::Double => Some(8),
+        Kind::Fixed(fixed) => Some(fixed.size),
+        _ => None,
     }
 }
 
