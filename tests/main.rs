@@ -6,5 +6,6 @@ mod contract;
 mod docs;
 mod restart;
 mod scenarios;
+mod services;
 mod support;
 mod tidy;

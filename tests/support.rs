@@ -20,6 +20,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
+pub mod services;
+
 /// The log of every pipeline here.
 pub const LOG: &str = "log.db";
 /// The file beside it that keeps its schema ids.
