@@ -172,7 +172,7 @@ fn records_that_others_wrote_wrongly_are_dead_letters() {
         let mut right = None;
         folder.each("in", |_, record| right = right.take().or(record.value().map(<[u8]>::to_vec)));
         let right = right.expect("a record");
-        let datum = &right[framing::PREFIX_BYTES..];
+        let (_, datum) = framing::split(&right).expect("framed");
         let mut records = BatchBuilder::new();
         let unknown = [&framing::prefix(4711)[..], datum].concat();
         let long = [&right[..], b"more"].concat();

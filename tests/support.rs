@@ -15,7 +15,7 @@ use host::dead_letter::DeadLetter;
 use host::format::json::{JsonStyle, write_json};
 use host::log::Log as _;
 use host::log::embedded::EmbeddedLog;
-use host::schema::{FileRegistry, Registry as _, framing};
+use host::schema::{Compatibility, FileRegistry, Registry as _, framing};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -173,9 +173,9 @@ impl Folder {
 
     /// The records of a topic as JSON lines, sorted.
     pub fn topic(&self, topic: &str) -> String {
-        let registry = FileRegistry::open(&self.path(IDS)).expect("schema ids");
+        let registry = FileRegistry::open(&self.path(IDS), Compatibility::default()).expect("schema ids");
         let mut lines = Vec::new();
-        let mut known: Option<(u32, Schema)> = None;
+        let mut known: Option<(framing::SchemaId, Schema)> = None;
         self.each(topic, |_, record| {
             let (id, datum) = framing::split(record.value().expect("a value")).expect("framed");
             if known.as_ref().is_none_or(|(of, _)| *of != id) {

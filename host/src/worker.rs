@@ -58,6 +58,8 @@ pub enum Flow {
     Done,
     /// The step must be thrown away and done again.
     Abort,
+    /// The same, but not at once: something that is needed cannot be had at the moment.
+    Wait,
 }
 
 /// Why a worker ends before it was told to.
@@ -90,6 +92,8 @@ const MAX_FAILED_COMMITS: u32 = 12;
 /// Steps that may be thrown away in a row before the worker gives up. Each narrows the search for a bad record, which
 /// takes one abort; more mean that the module fails at random.
 const MAX_ABORTS: u32 = 20;
+/// How long to wait for what cannot be had at the moment. Short enough for a log that wants to be polled.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// What has happened since the last commit.
 #[derive(Default)]
@@ -160,6 +164,10 @@ pub fn run(
                     Flow::Abort if aborts < MAX_ABORTS => {
                         aborts += 1;
                         abort(session, task, &mut step)?;
+                    }
+                    Flow::Wait => {
+                        abort(session, task, &mut step)?;
+                        pause(WAIT, stop);
                     }
                     Flow::Abort => {
                         let what = "the module fails at other records each time it is given the same ones; stopped";
