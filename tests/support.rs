@@ -20,6 +20,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
+pub mod front;
 pub mod services;
 
 /// The log of every pipeline here.

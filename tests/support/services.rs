@@ -7,6 +7,7 @@
 //! started is a failed test that says what to install, never a test that is left out.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -35,18 +36,28 @@ struct Holder {
 /// The Kafka cluster of this test program.
 pub fn kafka() -> &'static Service {
     static KAFKA: OnceLock<Service> = OnceLock::new();
-    KAFKA.get_or_init(|| Service::start("kafka", BROKERS))
+    KAFKA.get_or_init(|| Service::start("kafka", BROKERS, &[]))
 }
 
 /// The schema registry of this test program.
 pub fn registry() -> &'static Service {
     static REGISTRY: OnceLock<Service> = OnceLock::new();
-    REGISTRY.get_or_init(|| Service::start("registry", 1))
+    REGISTRY.get_or_init(|| Service::start("registry", 1, &[]))
 }
 
 /// A registry of a test's own, to be killed and started as it likes.
 pub fn own_registry() -> Service {
-    Service::start("registry", 1)
+    own_registry_with(&[])
+}
+
+/// The same with settings of its own.
+pub fn own_registry_with(settings: &[(&str, &str)]) -> Service {
+    Service::start("registry", 1, settings)
+}
+
+/// A port that nothing listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 /// A Python that has confluent-kafka, other people's client.
@@ -68,9 +79,10 @@ fn script() -> PathBuf {
 // === impl Service ===
 
 impl Service {
-    fn start(name: &'static str, nodes: u32) -> Self {
+    fn start(name: &'static str, nodes: u32, settings: &[(&str, &str)]) -> Self {
         let mut holder = Holder::new(name);
-        holder.order(&format!("start {name}={nodes}"));
+        let settings: String = settings.iter().map(|(key, value)| format!(" --set '{key}={value}'")).collect();
+        holder.order(&format!("start {name}={nodes}{settings}"));
         let answer = holder.order(&format!("env {name}"));
         let address = answer.trim().split_once('=').expect("NAME=VALUE").1.to_owned();
         Self { name, address, holder: Mutex::new(holder) }

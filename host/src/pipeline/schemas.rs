@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bespoke_boundary::{Resolution, Schema};
+use bespoke_boundary::Schema;
 
 use crate::schema::framing::{self, Form, Frame, SchemaId};
-use crate::schema::{Registered, Registry, RegistryError, SubjectNames};
+use crate::schema::{Registered, Registry, RegistryError, SubjectNames, unreadable};
 use crate::shutdown::Shutdown;
 use crate::stage::{NoSchema, Schemas};
 
@@ -117,15 +117,8 @@ impl SchemaStore {
         let schema = parse(json)?;
         let subject = self.naming.subjects.of(topic, &schema);
         if let Some((written, text)) = self.ask(|| self.registry.latest(&subject))? {
-            let unreadable = |why: String| {
-                let id = written.id;
-                RegistryError::Schema(format!(
-                    "records of subject `{subject}`, by its newest schema (id {id}), cannot be read with this schema: {why}"
-                ))
-            };
-            let plan = Resolution::plan(&*parse(&text)?, &schema).map_err(|e| unreadable(e.to_string()))?;
-            if let Some(gap) = plan.gaps().next() {
-                return Err(unreadable(gap.to_owned()));
+            if let Some(why) = unreadable(&*parse(&text)?, &schema) {
+                return Err(RegistryError::Unreadable { subject, id: written.id, why });
             }
         }
         Ok(TopicSchema { registered: None, schema })

@@ -8,10 +8,11 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use bespoke_boundary::{Resolution, Schema};
+use bespoke_boundary::Schema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::compatible::unreadable;
 use super::framing::SchemaId;
 use super::registry::{Compatibility, Registered, Registry, RegistryError};
 
@@ -187,17 +188,13 @@ fn newest<'e>(entries: &'e [Entry], subject: &str) -> Option<&'e Entry> {
     entries.iter().filter(|e| e.subject == subject).max_by_key(|e| e.version)
 }
 
-/// Compatibility is what the resolution of records can do, so that what passes here cannot fail later.
 fn check(mode: Compatibility, last: &Entry, new: &Value) -> Result<(), RegistryError> {
     let parse = |json: &Value| Schema::parse(&json.to_string()).map_err(|e| RegistryError::Schema(e.to_string()));
     let (old, new) = (parse(&last.schema)?, parse(new)?);
     let reads_all = |writer: &Schema, reader: &Schema, mode: &'static str| {
-        let why = match Resolution::plan(writer, reader) {
-            Ok(resolution) => resolution.gaps().next().map(str::to_owned),
-            Err(error) => Some(error.to_string()),
-        };
         let subject = last.subject.clone();
-        why.map_or(Ok(()), |why| Err(RegistryError::Incompatible { subject, version: last.version, mode, why }))
+        let incompatible = |why| RegistryError::Incompatible { subject, version: last.version, mode, why };
+        unreadable(writer, reader).map_or(Ok(()), |why| Err(incompatible(why)))
     };
     if matches!(mode, Compatibility::Backward | Compatibility::Full) {
         reads_all(&old, &new, "backward")?;

@@ -1,5 +1,6 @@
 //! Schemas outside of the record path: files, the registry that gives them ids, and the framing that carries the ids.
 
+mod compatible;
 mod dir;
 mod file;
 pub mod framing;
@@ -8,6 +9,7 @@ mod inline;
 mod registry;
 mod subject;
 
+pub use compatible::unreadable;
 pub use dir::{DirError, SchemaDir};
 pub use file::FileRegistry;
 pub use http::HttpRegistry;

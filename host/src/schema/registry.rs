@@ -123,6 +123,18 @@ pub enum RegistryError {
         /// What it has instead.
         has: String,
     },
+    /// It is to read what others write, and cannot.
+    #[error(
+        "records of the newest schema of subject `{subject}` (id {id}) cannot be read with the topic's schema: {why}"
+    )]
+    Unreadable {
+        /// The subject.
+        subject: String,
+        /// The newest schema.
+        id: u32,
+        /// What breaks.
+        why: String,
+    },
     /// It has no GUID, which the header form needs.
     #[error(
         "the registry gives no GUID to schema {0}, which `schema_id = \"header\"` needs; set `schema_id = \"prefix\"` in [schemas]"

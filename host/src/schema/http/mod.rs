@@ -16,10 +16,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bespoke_boundary::Schema;
 use serde_json::{Value, json};
 
 pub use self::client::check_url;
 use self::client::{Answer, Client};
+use super::compatible::unreadable;
 use super::framing::{Guid, SchemaId};
 use super::registry::{Registered, Registry, RegistryError};
 
@@ -109,7 +111,7 @@ impl HttpRegistry {
             (200, Some(false)) => {
                 let messages = answer.json.get("messages").and_then(Value::as_array).into_iter().flatten();
                 let messages: Vec<&str> = messages.filter_map(Value::as_str).take(MAX_MESSAGES).collect();
-                let why = if messages.is_empty() { "it is not compatible".to_owned() } else { messages.join("; ") };
+                let why = if messages.is_empty() { self.why(subject, schema)? } else { messages.join("; ") };
                 Err(RegistryError::Refused { subject: subject.to_owned(), why })
             }
             (200, None) => Err(answer.unexpected("it does not say whether the schema is compatible")),
@@ -117,6 +119,20 @@ impl HttpRegistry {
             (404, _) => answer.is_of_registry(),
             _ => Err(refused(&answer, subject)),
         }
+    }
+
+    /// What may be wrong with a schema, where the registry does not say.
+    fn why(&self, subject: &str, schema: &str) -> Result<String, RegistryError> {
+        let parse = |json: &str| Schema::parse(json).map_err(|e| RegistryError::Schema(e.to_string()));
+        let Some((Registered { id, .. }, latest)) = self.latest(subject)? else {
+            return Ok("it says no more".to_owned());
+        };
+        let (old, new) = (parse(&latest)?, parse(schema)?);
+        let backward =
+            unreadable(&old, &new).map(|why| format!("records of schema {id} cannot be read with it: {why}"));
+        let forward =
+            || unreadable(&new, &old).map(|why| format!("its records cannot be read with schema {id}: {why}"));
+        Ok(backward.or_else(forward).unwrap_or_else(|| "it says no more".to_owned()))
     }
 
     fn not_registered(&self, subject: &str) -> Result<RegistryError, RegistryError> {
