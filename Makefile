@@ -13,7 +13,7 @@ GUESTS := guests/target
 SERVICES := python3 tests/services/services.py
 HOST := cargo run --quiet --locked --package host --
 
-.PHONY: help demo test lint docs guests bench services services-stop clean tools target host
+.PHONY: help demo test lint docs guests bench services services-stop downloads clean tools target host
 
 help: ## This list
 	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
@@ -34,7 +34,7 @@ demo: guests host ## Runs the product feed through both modules into a table, an
 	@echo '   more: host topics read bespoke.avro.product.alerts --until-end --pipeline $(PIPELINE)'
 	@echo; echo 'host is `$(HOST)` here. `make clean` removes what was made; without it the next run goes on where this one stopped.'
 
-test: guests lint docs ## Runs every check and every test
+test: guests lint docs downloads ## Runs every check and every test
 	cargo test --locked --workspace
 	cd guests && cargo test --locked --target-dir target
 
@@ -71,6 +71,9 @@ services: ## Starts three Kafka brokers and a schema registry as processes of th
 	@echo 'Kafka is at             localhost:9092,localhost:9093,localhost:9094'
 	@echo 'the schema registry at  http://localhost:8081/apis/ccompat/v7'
 	@echo 'They keep their data in .services/run, and stop with `make services-stop`. More: tests/services/README.md'
+
+downloads:
+	@$(SERVICES) fetch kafka registry clients >/dev/null
 
 services-stop: ## Stops them; `make services` goes on with the same data
 	@$(SERVICES) stop kafka registry

@@ -1,11 +1,13 @@
 //! A registry that is not well, or behind something that is not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use host::pipeline::{Naming, Purpose, SchemaStore};
 use host::schema::http::{Credentials, Secret, Settings};
 use host::schema::{HttpRegistry, Registry, RegistryError};
+use host::stage::{NoSchema, Schemas as _};
 
 use super::{record, settings};
 use crate::support::front::{Asked, Front, Reply};
@@ -140,4 +142,32 @@ fn who_asks_is_told_to_the_registry() {
             assert!(error.contains("check `username` and `password`") && !error.contains("secret"), "{error}");
         }
     }
+}
+
+/// What was known once is known for ever, what was not there is asked again after a while, and that nobody answered is not
+/// remembered at all.
+#[test]
+fn answers_are_kept_as_long_as_they_hold() {
+    let state = Arc::new(AtomicU8::new(0));
+    let rule = state.clone();
+    let front = Front::start(move |asked| match (rule.load(Ordering::Relaxed), asked.path.as_str()) {
+        (0, _) => Reply::Answer(503, String::new()),
+        (_, "/schemas/ids/1") => Reply::Answer(200, serde_json::json!({"schema": record("Kept", "")}).to_string()),
+        _ => Reply::Answer(404, r#"{"error_code":40403,"message":"Schema not found"}"#.to_owned()),
+    });
+    let store = SchemaStore::new(Arc::new(asking(&front)), Naming::default(), Purpose::Check);
+    let ask = |id: u32| store.by_id(id.into());
+    assert!(matches!(ask(1), Err(NoSchema::Unavailable(_))));
+    state.store(1, Ordering::Relaxed);
+    assert!(ask(1).is_ok() && matches!(ask(2), Err(NoSchema::Unknown(_))));
+    let asked = front.asked();
+    assert!(ask(1).is_ok() && matches!(ask(2), Err(NoSchema::Unknown(_))));
+    assert_eq!(front.asked(), asked, "all of that was known");
+    state.store(0, Ordering::Relaxed);
+    let deadline = Instant::now() + LONG * 4;
+    while matches!(ask(2), Err(NoSchema::Unknown(_))) {
+        assert!(Instant::now() < deadline, "it is never asked again");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(ask(1).is_ok());
 }

@@ -196,7 +196,6 @@ fn a_registry_that_fails_later_holds_up_only_who_needs_it() {
     folder.until("what nobody knows is a dead letter", |folder| folder.so_far("later.dead-letters") == 3);
     running.interrupt();
     running.end().must_end(0);
-    // The registry was asked once for each id, and once more for what it did not know.
     let reasons: Vec<_> = folder.letters("later.dead-letters").into_iter().map(|letter| letter.kind).collect();
     assert_eq!(reasons, ["schema", "schema", "schema"]);
 }

@@ -100,7 +100,8 @@ def forget_all():
 
 def hold():
     """The process that tests tie services to. It must see the end of its input, so nothing else may end it early."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for ending in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ending, signal.SIG_IGN)
     for line in sys.stdin:
         said = io.StringIO()
         try:

@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bespoke_boundary::Schema;
+use bespoke_boundary::{Resolution, Schema};
 
 use crate::schema::framing::{self, Form, Frame, SchemaId};
-use crate::schema::{Registered, Registry, RegistryError, SubjectNames, unreadable};
+use crate::schema::{Registered, Registry, RegistryError, SubjectNames};
 use crate::shutdown::Shutdown;
 use crate::stage::{NoSchema, Schemas};
 
@@ -109,7 +109,7 @@ impl SchemaStore {
     }
 
     /// The schema with which a topic is read that nobody here writes. The newest version that the registry has for it must
-    /// be readable with it.
+    /// be readable with it; that some of its records may not be is only told.
     ///
     /// # Errors
     /// If it is not, or the registry cannot be used.
@@ -117,8 +117,13 @@ impl SchemaStore {
         let schema = parse(json)?;
         let subject = self.naming.subjects.of(topic, &schema);
         if let Some((written, text)) = self.ask(|| self.registry.latest(&subject))? {
-            if let Some(why) = unreadable(&*parse(&text)?, &schema) {
-                return Err(RegistryError::Unreadable { subject, id: written.id, why });
+            let id = written.id;
+            let plan = Resolution::plan(&*parse(&text)?, &schema).map_err(|e| {
+                let why = e.to_string();
+                RegistryError::Unreadable { subject: subject.clone(), id, why }
+            })?;
+            for gap in plan.gaps() {
+                tracing::warn!(topic, subject, id, gap, "some records cannot be read with the topic's schema");
             }
         }
         Ok(TopicSchema { registered: None, schema })

@@ -4,8 +4,7 @@
 use bespoke_boundary::{Resolution, Schema};
 
 /// Why some records of `writer` cannot be read with `reader`. None if all can.
-#[must_use]
-pub fn unreadable(writer: &Schema, reader: &Schema) -> Option<String> {
+pub(super) fn unreadable(writer: &Schema, reader: &Schema) -> Option<String> {
     match Resolution::plan(writer, reader) {
         Ok(resolution) => resolution.gaps().next().map(str::to_owned),
         Err(error) => Some(error.to_string()),

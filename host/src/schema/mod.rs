@@ -9,7 +9,6 @@ mod inline;
 mod registry;
 mod subject;
 
-pub use compatible::unreadable;
 pub use dir::{DirError, SchemaDir};
 pub use file::FileRegistry;
 pub use http::HttpRegistry;

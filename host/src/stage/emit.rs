@@ -200,3 +200,49 @@ pub fn reason(answers: &Answers, verdict: Verdict) -> Option<String> {
         Verdict::Value(_) | Verdict::Dropped => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bespoke_boundary::Schema;
+    use bespoke_record::BatchBuilder;
+
+    use super::*;
+
+    #[test]
+    fn headers_that_name_what_was_replaced_do_not_come_along() {
+        let schema = r#"{"type":"record","name":"R","fields":[{"name":"a","type":"string"}]}"#;
+        let plan = KeyPlan::compile(&Schema::parse(schema).expect("a schema"), &["a".to_owned()]).expect("a key");
+        let mut input = BatchBuilder::new();
+        let headers = [(KEY_HEADER, Some(&b"k"[..])), ("other", None), (VALUE_HEADER, Some(&b"v"[..]))];
+        input.push(Some(b"key"), Some(b"value"), headers, 0).expect("room");
+        input.push(Some(b"key"), None, headers, 0).expect("room");
+        let input = input.finish();
+        let mut emitter = Emitter::new(b"\x02x".to_vec(), 3);
+        emitter.header(VALUE_HEADER, b"own").expect("room");
+        emitter.header("module", b"m").expect("room");
+        let value = Span { start: 0, len: 2 };
+        emitter.answer(value, 0, None, (&input, 0)).expect("in");
+        emitter.answer(value, 0, Some(&plan), (&input, 0)).expect("in");
+        emitter.tombstone(&input, 1).expect("in");
+        let batch = emitter.finish().expect("a batch");
+        let (own, module) = ((VALUE_HEADER, Some(&b"own"[..])), ("module", Some(&b"m"[..])));
+        let (key, other) = ((KEY_HEADER, Some(&b"k"[..])), ("other", None));
+        let headers = |index: usize| batch.get(index).headers().collect::<Vec<_>>();
+        assert_eq!(headers(0), [key, other, own, module]);
+        assert_eq!((headers(1), batch.get(1).key()), (vec![other, own, module], Some(&b"x"[..])));
+        assert_eq!(headers(2), [key, other, module]);
+    }
+
+    #[test]
+    fn rows_share_their_headers() {
+        let mut emitter = Emitter::new(b"value".to_vec(), 2);
+        emitter.header(VALUE_HEADER, b"own").expect("room");
+        emitter.header("module", b"m").expect("room");
+        for _ in 0..2 {
+            emitter.row(Span { start: 0, len: 5 }, 0, None, 7).expect("in");
+        }
+        let batch = emitter.finish().expect("a batch");
+        assert!(batch.iter().all(|row| row.headers().len() == 2 && row.timestamp_ms() == 7));
+        assert_eq!(batch.header_spans().len(), 2);
+    }
+}
