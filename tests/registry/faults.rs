@@ -17,16 +17,15 @@ use crate::support::services;
 const LONG: Duration = Duration::from_secs(15);
 
 fn asking(front: &Front) -> HttpRegistry {
-    let settings = Settings { timeout: Duration::from_millis(500), ..settings(&[&front.url()]) };
-    HttpRegistry::new(&settings).expect("sound settings")
+    HttpRegistry::new(&settings(&[&front.url()])).expect("sound settings")
 }
 
 #[test]
 fn what_may_pass_is_told_and_nothing_else_is_said_of_the_schema() {
-    let broken = r#"{"error_code":50001,"message":"Error in the backend data store"}"#;
+    const BROKEN: &str = r#"{"error_code":50001,"message":"Error in the backend data store"}"#;
     type Rule = fn() -> Reply;
     let cases: [(&str, Rule); 8] = [
-        ("Error in the backend data store", || Reply::Answer(500, String::new())),
+        ("Error in the backend data store", || Reply::Answer(500, BROKEN.to_owned())),
         ("status 503", || Reply::Answer(503, "<html>gone</html>".to_owned())),
         ("status 429", || Reply::Answer(429, String::new())),
         ("not JSON", || Reply::Answer(200, "<html>Log in first</html>".to_owned())),
@@ -35,8 +34,8 @@ fn what_may_pass_is_told_and_nothing_else_is_said_of_the_schema() {
         ("16777216 bytes", || Reply::Endless),
         ("127.0.0.1", || Reply::Close),
     ];
-    for (index, (says, rule)) in cases.into_iter().enumerate() {
-        let front = Front::start(move |_| if index == 0 { Reply::Answer(500, broken.to_owned()) } else { rule() });
+    for (says, rule) in cases {
+        let front = Front::start(move |_| rule());
         let settings = Settings {
             timeout: Duration::from_secs(if says.starts_with("no answer") { 1 } else { 20 }),
             ..settings(&[&front.url()])

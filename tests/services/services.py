@@ -111,7 +111,12 @@ def hold():
         except Failed as failure:
             said.write(f"{failure}\n")
             end = "= failed"
-        print(said.getvalue() + end, flush=True)
+        try:
+            print(said.getvalue() + end, flush=True)
+        except BrokenPipeError:
+            # Whoever asked is gone, and so is the end of the input.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
 
 
 def main():

@@ -152,8 +152,8 @@ impl Answer {
         text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_MESSAGE_CHARS).collect()
     }
 
-    /// Whether a 404 is about a subject, version or schema, and not about the path as a whole.
-    pub(super) fn is_of_registry(&self) -> Result<(), RegistryError> {
+    /// An error if a 404 is about the path as a whole, and not about a subject, version or schema.
+    pub(super) fn must_be_of_registry(&self) -> Result<(), RegistryError> {
         let code = self.json.get("error_code").and_then(Value::as_u64).unwrap_or_default();
         if (40400..40500).contains(&code) {
             return Ok(());

@@ -91,7 +91,7 @@ impl HttpRegistry {
         let answer = self.client.post(&format!("/subjects/{}", segment(subject)), &json!({ "schema": schema }))?;
         match answer.status {
             200 => return registered(&answer).map(Some),
-            404 => answer.is_of_registry()?,
+            404 => answer.must_be_of_registry()?,
             _ => return Err(refused(&answer, subject)),
         }
         let Some((registered, text)) = self.latest(subject)? else { return Ok(None) };
@@ -116,7 +116,7 @@ impl HttpRegistry {
             }
             (200, None) => Err(answer.unexpected("it does not say whether the schema is compatible")),
             // A subject without versions takes anything.
-            (404, _) => answer.is_of_registry(),
+            (404, _) => answer.must_be_of_registry(),
             _ => Err(refused(&answer, subject)),
         }
     }
@@ -147,7 +147,7 @@ impl HttpRegistry {
     fn schema(&self, answer: &Answer, what: &str) -> Result<Option<String>, RegistryError> {
         match answer.status {
             200 => references::whole(&self.client, answer, what).map(Some),
-            404 => answer.is_of_registry().map(|()| None),
+            404 => answer.must_be_of_registry().map(|()| None),
             _ => Err(answer.unexpected("")),
         }
     }
@@ -182,7 +182,7 @@ impl Registry for HttpRegistry {
             SchemaId::Id(id) => self.client.get(&format!("/schemas/ids/{id}"))?,
             SchemaId::Guid(guid) => {
                 let answer = self.client.get(&format!("/schemas/guids/{guid}"))?;
-                if answer.status == 404 && answer.is_of_registry().is_err() {
+                if answer.status == 404 && answer.must_be_of_registry().is_err() {
                     let what = format!("no schema can be found by the GUID {guid}: the registry does not offer that");
                     return Err(RegistryError::Schema(what));
                 }

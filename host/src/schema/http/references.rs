@@ -53,7 +53,7 @@ pub(super) fn whole(client: &Client, answer: &Answer, what: &str) -> Result<Stri
         match answer.status {
             200 => {}
             404 => {
-                answer.is_of_registry()?;
+                answer.must_be_of_registry()?;
                 return Err(RegistryError::Schema(format!("{what} refers to {name}, which is not in the registry")));
             }
             _ => return Err(answer.unexpected("")),
