@@ -13,7 +13,7 @@ GUESTS := guests/target
 SERVICES := python3 tests/services/services.py
 HOST := cargo run --quiet --locked --package host --
 
-.PHONY: help demo test lint docs guests bench services services-stop downloads clean tools target host
+.PHONY: help demo test lint docs guests bench services services-stop downloads python clean tools target host
 
 help: ## This list
 	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
@@ -61,8 +61,7 @@ bench: guests ## Benches: the boundary alone, then the whole pipeline
 	cargo bench --locked --package bespoke-boundary
 	cargo run --locked --release --package bench
 
-services: ## Starts three Kafka brokers and a schema registry as processes of this machine
-	@command -v python3 >/dev/null || { echo 'python3 is missing: install it' >&2; exit 1; }
+services: python ## Starts three Kafka brokers and a schema registry as processes of this machine
 	@echo '== starting three Kafka brokers and a schema registry'
 	@echo '   the first time they are downloaded from Maven Central into .services (180 MB); needs Java 17 and Maven'
 	@$(SERVICES) start kafka=3 registry --usual-ports
@@ -72,10 +71,13 @@ services: ## Starts three Kafka brokers and a schema registry as processes of th
 	@echo 'the schema registry at  http://localhost:8081/apis/ccompat/v7'
 	@echo 'They keep their data in .services/run, and stop with `make services-stop`. More: tests/services/README.md'
 
-downloads:
+downloads: python
 	@$(SERVICES) fetch kafka registry clients >/dev/null
 
-services-stop: ## Stops them; `make services` goes on with the same data
+python:
+	@command -v python3 >/dev/null || { echo 'python3 is missing: install it (on Debian and Ubuntu: apt install python3 python3-venv)' >&2; exit 1; }
+
+services-stop: python ## Stops them; `make services` goes on with the same data
 	@$(SERVICES) stop kafka registry
 
 clean: ## Removes what was built, and the data of the example
