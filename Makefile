@@ -10,14 +10,15 @@ PIPELINE := $(EXAMPLE)/pipeline.toml
 MODULES := $(EXAMPLE)/modules
 # Built modules. Given to cargo by name, so that the benches and tests find them whatever the environment says.
 GUESTS := guests/target
+SERVICES := python3 tests/services/services.py
 HOST := cargo run --quiet --locked --package host --
 
-.PHONY: help demo test lint docs guests bench clean tools target host
+.PHONY: help demo test lint docs guests bench services services-stop downloads python clean tools target host
 
 help: ## This list
 	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "    make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "    make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: guests host ## Runs the product feed through both modules into a table, and shows it
 	@echo; echo '== the pipeline: $(PIPELINE)'
@@ -33,7 +34,7 @@ demo: guests host ## Runs the product feed through both modules into a table, an
 	@echo '   more: host topics read bespoke.avro.product.alerts --until-end --pipeline $(PIPELINE)'
 	@echo; echo 'host is `$(HOST)` here. `make clean` removes what was made; without it the next run goes on where this one stopped.'
 
-test: guests lint docs ## Runs every check and every test
+test: guests lint docs downloads ## Runs every check and every test
 	cargo test --locked --workspace
 	cd guests && cargo test --locked --target-dir target
 
@@ -59,6 +60,25 @@ guests: target ## Builds the modules and puts those of the example in place
 bench: guests ## Benches: the boundary alone, then the whole pipeline
 	cargo bench --locked --package bespoke-boundary
 	cargo run --locked --release --package bench
+
+services: python ## Starts three Kafka brokers and a schema registry as processes of this machine
+	@echo '== starting three Kafka brokers and a schema registry'
+	@echo '   the first time they are downloaded from Maven Central into .services (180 MB); needs Java 17 and Maven'
+	@$(SERVICES) start kafka=3 registry --usual-ports
+	@$(SERVICES) health kafka registry
+	@echo
+	@echo 'Kafka is at             localhost:9092,localhost:9093,localhost:9094'
+	@echo 'the schema registry at  http://localhost:8081/apis/ccompat/v7'
+	@echo 'They keep their data in .services/run, and stop with `make services-stop`. More: tests/services/README.md'
+
+downloads: python
+	@$(SERVICES) fetch kafka registry clients >/dev/null
+
+python:
+	@command -v python3 >/dev/null || { echo 'python3 is missing: install it (on Debian and Ubuntu: apt install python3 python3-venv)' >&2; exit 1; }
+
+services-stop: python ## Stops them; `make services` goes on with the same data
+	@$(SERVICES) stop kafka registry
 
 clean: ## Removes what was built, and the data of the example
 	cargo clean

@@ -259,7 +259,7 @@ fn wrong_usage_and_configuration_end_with_64_and_say_what_to_do() {
         (dir.path(), &["topics", "list", "--log", "a", "--pipeline", "b"][..], "--log"),
         (dir.path(), &["check", "bad.toml"][..], "did you mean `log`?"),
         (dir.path(), &["check", "no-field.toml"][..], "name"),
-        (dir.path(), &["check", "--set", "schemas.registry=http://registry"][..], "not built into this host"),
+        (dir.path(), &["check", "--set", "schemas.registry=registry"][..], "http://HOST:PORT"),
         (dir.path(), &["run", "--schema", "schemas/price.avsc"][..], "--module"),
         (empty.path(), &["check"][..], "pipeline.toml"),
         (empty.path(), &["run"][..], "pipeline.toml"),

@@ -9,12 +9,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bespoke_record::{Batch, BatchBuilder};
-use host::log::embedded::{EmbeddedLog, Options};
-use host::log::{Commit, Log as _, Member};
+use bespoke_record::BatchBuilder;
 use host::schema::framing;
 
-use crate::support::{Folder, LOG, joined, top};
+use crate::support::{Folder, joined, top};
 
 const RUN: [&str; 3] = ["run", "--until-end", "pipeline.toml"];
 /// What the example's pipeline needs to run in a folder of a test. One partition, so that every run has one order.
@@ -156,13 +154,6 @@ fn a_second_host_on_the_same_log_is_refused() {
     first.end().must_end(0);
 }
 
-fn append(log: &EmbeddedLog, topic: &str, batch: &Batch) {
-    let member = Member { group: "test".to_owned(), topic: None, worker: 0, workers: 1 };
-    let mut session = log.join(member).expect("a session");
-    session.append(topic, batch).expect("appended");
-    session.commit(Commit::default()).expect("committed");
-}
-
 #[test]
 fn records_that_others_wrote_wrongly_are_dead_letters() {
     let folder = Folder::of(&cases().join("csv"));
@@ -172,14 +163,14 @@ fn records_that_others_wrote_wrongly_are_dead_letters() {
         let mut right = None;
         folder.each("in", |_, record| right = right.take().or(record.value().map(<[u8]>::to_vec)));
         let right = right.expect("a record");
-        let datum = &right[framing::PREFIX_BYTES..];
+        let (_, datum) = framing::split(&right).expect("framed");
         let mut records = BatchBuilder::new();
         let unknown = [&framing::prefix(4711)[..], datum].concat();
         let long = [&right[..], b"more"].concat();
         for value in [&unknown[..], b"{\"id\":1}", &[0, 0], b"", &right[..right.len() - 3], &long, &right] {
             records.push(Some(b"k"), Some(value), [], 0).expect("room");
         }
-        append(&EmbeddedLog::open(folder.path(LOG), Options::default()).expect("a log"), "in", &records.finish());
+        folder.append("in", &records.finish());
     }
     folder.host(&RUN).must_end(0);
     let found = folder.letters("case.dead-letters");

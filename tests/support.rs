@@ -7,18 +7,23 @@ use std::io::{Read, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bespoke_boundary::Schema;
+use bespoke_record::Batch;
 use host::dead_letter::DeadLetter;
 use host::format::json::{JsonStyle, write_json};
-use host::log::Log as _;
-use host::log::embedded::EmbeddedLog;
-use host::schema::{FileRegistry, Registry as _, framing};
+use host::log::embedded::{EmbeddedLog, Options};
+use host::log::{Commit, Log as _, Member};
+use host::schema::{Compatibility, FileRegistry, Registry as _, framing};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
+
+pub mod front;
+pub mod services;
 
 /// The log of every pipeline here.
 pub const LOG: &str = "log.db";
@@ -37,8 +42,14 @@ pub struct Folder(TempDir);
 /// A host that runs.
 pub struct Running {
     child: Child,
-    stdout: JoinHandle<Vec<u8>>,
-    stderr: JoinHandle<Vec<u8>>,
+    stdout: Said,
+    stderr: Said,
+}
+
+/// What a host has said so far. It is read as it comes, so that a host never waits for its reader.
+struct Said {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
 }
 
 /// How a host ended.
@@ -139,7 +150,7 @@ impl Folder {
             .spawn()
             .expect("the program starts");
         let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        Running { child, stdout: collect(stdout), stderr: collect(stderr) }
+        Running { child, stdout: Said::read(stdout), stderr: Said::read(stderr) }
     }
 
     /// The log, for looking at it.
@@ -152,6 +163,25 @@ impl Folder {
         // What cannot be read at this moment will be at a later one.
         let Ok(log) = EmbeddedLog::open_read_only(self.path(LOG)) else { return 0 };
         log.topic(topic).ok().flatten().map_or(0, |topic| topic.partitions[0].end)
+    }
+
+    /// Appends records to a topic, while no host runs.
+    pub fn append(&self, topic: &str, batch: &Batch) {
+        let log = EmbeddedLog::open(self.path(LOG), Options::default()).expect("a log");
+        let member = Member { group: "test".to_owned(), topic: None, worker: 0, workers: 1 };
+        let mut session = log.join(member).expect("a session");
+        session.append(topic, batch).expect("appended");
+        session.commit(Commit::default()).expect("committed");
+    }
+
+    /// Waits until something is so, which a slow machine may take its time for.
+    #[track_caller]
+    pub fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        while !is_so(self) {
+            assert!(Instant::now() < deadline, "never: {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Hands every record of a topic to `look`, with the partition.
@@ -171,9 +201,9 @@ impl Folder {
 
     /// The records of a topic as JSON lines, sorted.
     pub fn topic(&self, topic: &str) -> String {
-        let registry = FileRegistry::open(&self.path(IDS)).expect("schema ids");
+        let registry = FileRegistry::open(&self.path(IDS), Compatibility::default()).expect("schema ids");
         let mut lines = Vec::new();
-        let mut known: Option<(u32, Schema)> = None;
+        let mut known: Option<(framing::SchemaId, Schema)> = None;
         self.each(topic, |_, record| {
             let (id, datum) = framing::split(record.value().expect("a value")).expect("framed");
             if known.as_ref().is_none_or(|(of, _)| *of != id) {
@@ -246,6 +276,16 @@ impl Running {
         self.child.try_wait().expect("a process").is_none()
     }
 
+    /// Waits until it has said something on standard error.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str) {
+        let deadline = Instant::now() + LIMIT;
+        while !self.stderr.so_far().contains(text) {
+            assert!(Instant::now() < deadline, "no {text:?} in\n{}", self.stderr.so_far());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// As Ctrl-C does.
     pub fn interrupt(&self) {
         let sent = Command::new("kill").args(["-INT", &self.id().to_string()]).status().expect("kill");
@@ -267,13 +307,37 @@ impl Running {
             }
             if started.elapsed() > LIMIT {
                 self.child.kill().expect("killed");
-                let said = self.stderr.join().expect("read");
-                panic!("still running after {LIMIT:?}; it said:\n{}", String::from_utf8_lossy(&said));
+                panic!("still running after {LIMIT:?}; it said:\n{}", self.stderr.whole());
             }
             std::thread::sleep(Duration::from_millis(2));
         };
-        let text = |thread: JoinHandle<Vec<u8>>| String::from_utf8_lossy(&thread.join().expect("read")).into_owned();
-        Ended { status, stdout: text(self.stdout), stderr: text(self.stderr) }
+        Ended { status, stdout: self.stdout.whole(), stderr: self.stderr.whole() }
+    }
+}
+
+// === impl Said ===
+
+impl Said {
+    fn read(mut from: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let all = bytes.clone();
+        let reader = std::thread::spawn(move || {
+            let mut some = [0; 4096];
+            while let Ok(read @ 1..) = from.read(&mut some) {
+                all.lock().expect("no panic").extend_from_slice(&some[..read]);
+            }
+        });
+        Self { bytes, reader }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().expect("no panic")).into_owned()
+    }
+
+    /// All of it; waits for the end.
+    fn whole(self) -> String {
+        self.reader.join().expect("no panic");
+        String::from_utf8_lossy(&self.bytes.lock().expect("no panic")).into_owned()
     }
 }
 
@@ -303,13 +367,4 @@ impl Letter {
 /// Every line with its end.
 pub fn joined(lines: &[String]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
-}
-
-/// Reads to the end, so that a host never waits for its reader.
-fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = from.read_to_end(&mut bytes);
-        bytes
-    })
 }

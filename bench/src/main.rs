@@ -20,7 +20,7 @@ use host::feed::generate::GeneratorOptions;
 use host::log::Log;
 use host::log::embedded::{Durability, EmbeddedLog, Options};
 use host::module::Sandbox;
-use host::pipeline::{Built, SchemaStore, Until, build, prepare, run};
+use host::pipeline::{Built, Naming, Purpose, SchemaStore, Until, build, prepare, run};
 use host::schema::{Compatibility, FileRegistry, SchemaDir};
 use host::shutdown::Shutdown;
 
@@ -147,7 +147,8 @@ fn configured(folder: &Path, sync: &str) -> Result<Pipeline> {
 fn assemble(config: &Pipeline) -> Result<Built> {
     let dir = SchemaDir::read(&config.schemas.dir)?;
     let config::RegistryKind::File(ids) = &config.schemas.registry else { bail!("the registry is not a file") };
-    let schemas = SchemaStore::new(Arc::new(FileRegistry::open(ids)?), Compatibility::Backward);
+    let registry = Arc::new(FileRegistry::open(ids, Compatibility::Backward)?);
+    let schemas = SchemaStore::new(registry, Naming::default(), Purpose::Run(Shutdown::new()));
     let cache = std::env::temp_dir().join("bespoke-bench-modules");
     fs::create_dir_all(&cache)?;
     let sandbox =

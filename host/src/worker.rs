@@ -58,6 +58,8 @@ pub enum Flow {
     Done,
     /// The step must be thrown away and done again.
     Abort,
+    /// The same, but not at once: something that is needed cannot be had at the moment.
+    Wait,
 }
 
 /// Why a worker ends before it was told to.
@@ -90,6 +92,9 @@ const MAX_FAILED_COMMITS: u32 = 12;
 /// Steps that may be thrown away in a row before the worker gives up. Each narrows the search for a bad record, which
 /// takes one abort; more mean that the module fails at random.
 const MAX_ABORTS: u32 = 20;
+/// How long to wait for what cannot be had at the moment: twice as long each time, up to eight times. Short enough for a log
+/// that wants to be polled.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// What has happened since the last commit.
 #[derive(Default)]
@@ -110,13 +115,13 @@ pub fn run(
     counters: &Counters,
 ) -> Result<(), Stop> {
     let mut step = Step::default();
-    let (mut failed, mut aborts) = (0, 0);
+    let (mut failed, mut aborts, mut waits) = (0, 0, 0_u32);
     loop {
         let stopping = stop.load(Ordering::Relaxed);
         let due = step.since.is_some_and(|since| stopping || since.elapsed() >= pace.commit_interval);
         if due {
             match commit(session, task, &mut step) {
-                Ok(()) => (failed, aborts) = (0, 0),
+                Ok(()) => (failed, aborts, waits) = (0, 0, 0),
                 Err(Stop::Log(error)) if failed < MAX_FAILED_COMMITS && !stopping => {
                     failed += 1;
                     let wait = Duration::from_millis(50 << failed.min(7));
@@ -160,6 +165,11 @@ pub fn run(
                     Flow::Abort if aborts < MAX_ABORTS => {
                         aborts += 1;
                         abort(session, task, &mut step)?;
+                    }
+                    Flow::Wait => {
+                        abort(session, task, &mut step)?;
+                        pause(WAIT * (1 << waits.min(3)), stop);
+                        waits += 1;
                     }
                     Flow::Abort => {
                         let what = "the module fails at other records each time it is given the same ones; stopped";

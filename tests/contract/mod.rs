@@ -9,6 +9,7 @@ mod crash;
 mod embedded;
 mod log;
 mod records;
+mod registry;
 mod retention;
 mod steps;
 mod table;

@@ -111,7 +111,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             let place = show.place.place.find()?;
             let log = place.read_only()?;
             let topic = show.place.topic(&log, &place)?;
-            let mut schemas = Schemas::new(place.registry()?);
+            let mut schemas = Schemas::new(place.registry()?, place.subjects());
             print_whole(&log, &topic, show, &mut schemas, out)
         }
         Command::Replay(replay) => replay::run(replay, out),
@@ -290,7 +290,7 @@ fn whole(partition: u32, record: Record<'_>, letter: &DeadLetter<'_>, schemas: &
     }
     let mut value = Vec::new();
     // What is no Avro is shown as the bytes that it is: that may be why it is here.
-    if schemas.write(record.value(), JsonStyle::Plain, &mut value).is_err() {
+    if schemas.write(record, JsonStyle::Plain, &mut value).is_err() {
         value.clear();
         write_bytes(record.value(), &mut value);
     }

@@ -91,7 +91,11 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Whether whoever typed or configured it has to change something.
 fn is_usage(error: &(dyn std::error::Error + 'static)) -> bool {
-    let is_of_pipeline = error.downcast_ref::<BuildError>().is_some_and(|error| !matches!(error, BuildError::Log(_)));
+    let is_of_pipeline = error.downcast_ref::<BuildError>().is_some_and(|error| match error {
+        BuildError::Log(_) => false,
+        BuildError::Registry { source, .. } => !source.is_passing(),
+        _ => true,
+    });
     is_of_pipeline
         || error.is::<DirError>()
         || error.is::<Usage>()

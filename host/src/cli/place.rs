@@ -6,10 +6,11 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::failure::Usage;
-use crate::config::{LogKind, NotBuiltIn, Pipeline, RegistryKind, Sync};
+use crate::command;
+use crate::config::{self, LogKind, NotBuiltIn, Pipeline, RegistryKind, Sync};
 use crate::log::Log;
 use crate::log::embedded::{Durability, EmbeddedLog, Options};
-use crate::schema::{FileRegistry, Registry};
+use crate::schema::{Compatibility, FileRegistry, Registry, SubjectNames};
 
 /// The pipeline of a folder.
 pub(super) const PIPELINE: &str = "pipeline.toml";
@@ -43,8 +44,16 @@ pub(super) struct PlaceArguments {
 pub(super) struct Place {
     path: PathBuf,
     options: Options,
-    ids: Option<PathBuf>,
+    schemas: Schemas,
     dead_letters: Option<String>,
+}
+
+/// Where schemas are found.
+enum Schemas {
+    /// In the registry of a pipeline.
+    Pipeline(Box<config::Schemas>),
+    /// By the ids of a file.
+    Ids(PathBuf),
 }
 
 // === impl PlaceArguments ===
@@ -55,15 +64,12 @@ impl PlaceArguments {
         if let Some(log) = &self.log {
             let options = Options::default();
             let ids = self.ids.clone().unwrap_or_else(|| log.with_extension(IDS));
-            return Ok(Place { path: log.clone(), options, ids: Some(ids), dead_letters: None });
+            return Ok(Place { path: log.clone(), options, schemas: Schemas::Ids(ids), dead_letters: None });
         }
         let pipeline = load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
         let (path, options) = embedded(&pipeline)?;
-        let ids = match &pipeline.schemas.registry {
-            RegistryKind::File(ids) => Some(ids.clone()),
-            RegistryKind::Http(_) => None,
-        };
-        Ok(Place { path, options, ids, dead_letters: Some(pipeline.dead_letters.topic) })
+        let schemas = Schemas::Pipeline(Box::new(pipeline.schemas));
+        Ok(Place { path, options, schemas, dead_letters: Some(pipeline.dead_letters.topic) })
     }
 }
 
@@ -103,9 +109,23 @@ impl Place {
 
     /// The registry; none if there is none yet, or none is known.
     pub(super) fn registry(&self) -> anyhow::Result<Option<Arc<dyn Registry>>> {
-        let Some(ids) = self.ids.as_deref().filter(|ids| ids.exists()) else { return Ok(None) };
-        let registry = FileRegistry::open(ids).context("the schema ids cannot be read")?;
-        Ok(Some(Arc::new(registry)))
+        let found: Result<Arc<dyn Registry>, _> = match &self.schemas {
+            Schemas::Ids(ids) if !ids.exists() => return Ok(None),
+            Schemas::Ids(ids) => FileRegistry::open(ids, Compatibility::default()).map(|file| Arc::new(file) as _),
+            Schemas::Pipeline(config) => match &config.registry {
+                RegistryKind::File(ids) if !ids.exists() => return Ok(None),
+                _ => command::registry(config),
+            },
+        };
+        found.map(Some).context("the schemas of the records cannot be known")
+    }
+
+    /// How the registry calls its subjects.
+    pub(super) fn subjects(&self) -> SubjectNames {
+        match &self.schemas {
+            Schemas::Ids(_) => SubjectNames::default(),
+            Schemas::Pipeline(config) => config.subject,
+        }
     }
 
     /// The topic of dead letters.

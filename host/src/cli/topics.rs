@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
         Command::List(list) => print_list(&list.place.find()?.read_only()?, out),
         Command::Describe(describe) => {
             let place = describe.place.find()?;
-            let mut schemas = values::Schemas::new(place.registry()?);
+            let mut schemas = values::Schemas::new(place.registry()?, place.subjects());
             let schema = schemas.of_topic(&describe.topic)?.map(|(id, schema)| (id, schema.describe(schema.root())));
             print_one(&place.read_only()?, &describe.topic, schema, out)
         }

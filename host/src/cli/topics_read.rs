@@ -19,7 +19,7 @@ use super::{grid, place};
 use crate::format::container::ContainerWriter;
 use crate::format::json::JsonStyle;
 use crate::log::{Log, LogError};
-use crate::schema::framing;
+use crate::schema::framing::{self, SchemaId};
 use crate::shutdown::Shutdown;
 
 /// Records that are read at once.
@@ -110,7 +110,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
     }
     let place = arguments.place.find()?;
     let log = place.read_only()?;
-    let mut schemas = Schemas::required(place.registry()?)?;
+    let mut schemas = Schemas::required(place.registry()?, place.subjects())?;
     let range = Range {
         topic: &arguments.topic,
         partition: arguments.partition,
@@ -226,7 +226,7 @@ impl<W: Write> Printer for Json<W> {
         if self.meta {
             write_meta(record, partition, &mut self.line);
         }
-        self.schemas.write(record.value(), self.style, &mut self.line)?;
+        self.schemas.write(record, self.style, &mut self.line)?;
         self.line.extend_from_slice(if self.meta { b"}\n" } else { b"\n" });
         Ok(self.out.write_all(&self.line)?)
     }
@@ -262,15 +262,14 @@ struct Avro<W: Write> {
     /// A file has one schema: the newest of the topic.
     reader: Arc<Schema>,
     /// From older schemas to that one.
-    plans: HashMap<u32, Resolution>,
+    plans: HashMap<SchemaId, Resolution>,
     datum: Vec<u8>,
 }
 
 impl<W: Write> Printer for Avro<W> {
     fn print(&mut self, record: Record<'_>, _: u32) -> anyhow::Result<()> {
         // A file has no place for tombstones.
-        let Some(value) = record.value() else { return Ok(()) };
-        let (id, datum) = framing::split(value)?;
+        let Some((id, datum)) = framing::split_record(record)? else { return Ok(()) };
         if !self.plans.contains_key(&id) {
             let plan = Resolution::plan(&*self.schemas.by_id(id)?, &self.reader)?;
             self.plans.insert(id, plan);

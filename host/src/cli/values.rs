@@ -7,44 +7,48 @@ use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bespoke_boundary::Schema;
+use bespoke_record::Record;
 
 use super::failure::Usage;
 use crate::format::json::{JsonStyle, write_json};
-use crate::schema::{Registry, framing};
+use crate::schema::framing::{self, SchemaId};
+use crate::schema::{Registered, Registry, SubjectNames};
 
 /// Schemas by id, each read once.
 pub(super) struct Schemas {
     registry: Option<Arc<dyn Registry>>,
-    known: HashMap<u32, Option<Arc<Schema>>>,
+    subjects: SubjectNames,
+    known: HashMap<SchemaId, Option<Arc<Schema>>>,
 }
 
 // === impl Schemas ===
 
 impl Schemas {
-    pub(super) fn new(registry: Option<Arc<dyn Registry>>) -> Self {
-        Self { registry, known: HashMap::new() }
+    pub(super) fn new(registry: Option<Arc<dyn Registry>>, subjects: SubjectNames) -> Self {
+        Self { registry, subjects, known: HashMap::new() }
     }
 
     /// As [`Schemas::new`], where nothing can be told without a registry.
-    pub(super) fn required(registry: Option<Arc<dyn Registry>>) -> anyhow::Result<Self> {
+    pub(super) fn required(registry: Option<Arc<dyn Registry>>, subjects: SubjectNames) -> anyhow::Result<Self> {
         if registry.is_none() {
             return Err(Usage::new("the schemas of the records are not known")
                 .hint("name the pipeline with `--pipeline FILE`, or the file of schema ids with `--ids FILE`")
                 .into());
         }
-        Ok(Self::new(registry))
+        Ok(Self::new(registry, subjects))
     }
 
     /// The newest schema of a topic's values, and its id.
     pub(super) fn of_topic(&mut self, topic: &str) -> anyhow::Result<Option<(u32, Arc<Schema>)>> {
         let Some(registry) = &self.registry else { return Ok(None) };
-        let Some((id, json)) = registry.latest(&format!("{topic}-value"))? else { return Ok(None) };
+        let Some(subject) = self.subjects.of_topic(topic) else { return Ok(None) };
+        let Some((Registered { id, .. }, json)) = registry.latest(&subject)? else { return Ok(None) };
         let schema = Schema::parse(&json).with_context(|| format!("schema {id}"))?;
         Ok(Some((id, Arc::new(schema))))
     }
 
     /// The schema with an id.
-    pub(super) fn by_id(&mut self, id: u32) -> anyhow::Result<Arc<Schema>> {
+    pub(super) fn by_id(&mut self, id: SchemaId) -> anyhow::Result<Arc<Schema>> {
         if let Some(known) = self.known.get(&id) {
             return known.clone().with_context(|| unknown(id));
         }
@@ -55,19 +59,18 @@ impl Schemas {
         schema.with_context(|| unknown(id))
     }
 
-    /// Appends a value as JSON; a tombstone is null.
-    pub(super) fn write(&mut self, value: Option<&[u8]>, style: JsonStyle, out: &mut Vec<u8>) -> anyhow::Result<()> {
-        let Some(value) = value else {
+    /// Appends a record's value as JSON; a tombstone is null.
+    pub(super) fn write(&mut self, record: Record<'_>, style: JsonStyle, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        let Some((id, datum)) = framing::split_record(record)? else {
             out.extend_from_slice(b"null");
             return Ok(());
         };
-        let (id, datum) = framing::split(value)?;
         let schema = self.by_id(id)?;
         write_json(&schema, datum, style, out).with_context(|| format!("not a value of schema {id}"))
     }
 }
 
-fn unknown(id: u32) -> String {
+fn unknown(id: SchemaId) -> String {
     format!("no schema has the id {id}")
 }
 
@@ -91,6 +94,8 @@ pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use bespoke_record::BatchBuilder;
+
     use super::*;
 
     #[test]
@@ -107,12 +112,17 @@ mod tests {
 
     #[test]
     fn a_value_without_a_known_schema_is_an_error_that_names_it() {
-        let mut schemas = Schemas::new(None);
+        let mut schemas = Schemas::new(None, SubjectNames::default());
         let mut out = Vec::new();
-        let error = schemas.write(Some(&[0, 0, 0, 0, 9, 1]), JsonStyle::Plain, &mut out).expect_err("no schema");
+        let mut batch = BatchBuilder::new();
+        for value in [Some(&[0, 0, 0, 0, 9, 1][..]), Some(b"x"), None] {
+            batch.push(None, value, [], 0).expect("room");
+        }
+        let batch = batch.finish();
+        let error = schemas.write(batch.get(0), JsonStyle::Plain, &mut out).expect_err("no schema");
         assert!(error.to_string().contains("id 9"), "{error}");
-        assert!(schemas.write(Some(b"x"), JsonStyle::Plain, &mut out).is_err());
-        schemas.write(None, JsonStyle::Plain, &mut out).expect("a tombstone");
+        assert!(schemas.write(batch.get(1), JsonStyle::Plain, &mut out).is_err());
+        schemas.write(batch.get(2), JsonStyle::Plain, &mut out).expect("a tombstone");
         assert_eq!(out, b"null");
     }
 }

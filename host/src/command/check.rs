@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::{PIPELINE, assemble, load, log_of};
 use crate::log::Log;
 use crate::log::embedded::EmbeddedLog;
+use crate::pipeline::{Purpose, TopicSchema};
 
 /// What was typed.
 #[derive(clap::Args, Debug, Clone)]
@@ -26,7 +27,7 @@ pub struct CheckArgs {
 pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
     let path = args.pipeline.clone().unwrap_or_else(|| PathBuf::from(PIPELINE));
     let config = load(&path, &args.set)?;
-    let built = assemble(&config)?;
+    let built = assemble(&config, Purpose::Check)?;
     let (log_path, _) = log_of(&config)?;
     if log_path.exists() {
         // What is there already must fit: partitions of topics, columns of tables.
@@ -47,17 +48,17 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
     }
     writeln!(out, "pipeline `{}` is sound", built.name)?;
     for feed in &built.feeds {
-        writeln!(out, "  feed {} -> {} (schema {})", feed.config.name, feed.config.topic, feed.topic.id)?;
+        writeln!(out, "  feed {} -> {} ({})", feed.config.name, feed.config.topic, named(&feed.topic))?;
     }
     for (stage, _, from) in &built.stages {
         let to: Vec<_> = stage.outputs.iter().map(|o| o.topic.as_str()).collect();
         let function = stage.module.signature().function.name();
         writeln!(
             out,
-            "  stage {}: {} (schema {}) -> {} of {} -> {}",
+            "  stage {}: {} ({}) -> {} of {} -> {}",
             stage.name,
             stage.from,
-            from.id,
+            named(from),
             function,
             stage.module.name(),
             to.join(", ")
@@ -67,4 +68,10 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "  sink {}: {} -> table {}", sink.name, sink.from, sink.table.name)?;
     }
     Ok(())
+}
+
+/// A schema by its id. Without one it is new, or that of a topic that somebody else writes.
+fn named(schema: &TopicSchema) -> String {
+    let name = || schema.schema.describe(schema.schema.root());
+    schema.registered.map_or_else(name, |registered| format!("schema {}", registered.id))
 }

@@ -12,7 +12,7 @@ use crate::cli::failure::Usage;
 use crate::config::{self, Format, Input};
 use crate::feed::generate::{Generator, GeneratorOptions};
 use crate::log::Log;
-use crate::pipeline::{Until, Watched, prepare, run as run_pipeline};
+use crate::pipeline::{Purpose, Until, Watched, prepare, run as run_pipeline};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 
@@ -80,7 +80,7 @@ pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result
     config.sinks.clear();
     config.feeds = vec![configured(args)?];
     let log = open_log(&config)?;
-    let built = assemble(&config)?;
+    let built = assemble(&config, Purpose::Run(shutdown.clone()))?;
     prepare(&built, &config, &log)?;
     let log: Arc<dyn Log> = Arc::new(log);
     let mut progress = Progress::new(&|_| None);

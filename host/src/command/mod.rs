@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 
-use crate::config::{LogKind, Pipeline, RegistryKind};
+use crate::config::{LogKind, Pipeline, RegistryKind, Schemas};
 use crate::log::embedded::{Durability, EmbeddedLog, Options};
 use crate::module::Sandbox;
-use crate::pipeline::{Built, SchemaStore, build};
-use crate::schema::{Compatibility, FileRegistry, Registry, SchemaDir};
+use crate::pipeline::{Built, Naming, Purpose, SchemaStore, build};
+use crate::schema::{FileRegistry, HttpRegistry, Registry, RegistryError, SchemaDir};
 
 /// The file that is meant where none is named.
 pub const PIPELINE: &str = "pipeline.toml";
@@ -35,31 +35,34 @@ fn sandbox() -> Result<Sandbox> {
 }
 
 /// The schemas of a pipeline and the registry that gives them ids.
-fn schemas(config: &Pipeline) -> Result<(SchemaDir, Arc<SchemaStore>)> {
-    let dir = if config.schemas.dir.is_file() {
-        SchemaDir::single(&config.schemas.dir)?
-    } else {
-        SchemaDir::read(&config.schemas.dir)?
+fn schemas(config: &Pipeline, purpose: Purpose) -> Result<(SchemaDir, Arc<SchemaStore>)> {
+    let config = &config.schemas;
+    let dir = match &config.registry {
+        _ if config.dir.is_file() => SchemaDir::single(&config.dir)?,
+        // With a registry a pipeline may well have no schemas of its own.
+        RegistryKind::Http(_) if !config.dir.exists() => SchemaDir::default(),
+        _ => SchemaDir::read(&config.dir)?,
     };
-    let RegistryKind::File(ids) = &config.schemas.registry else {
-        config.require_built_in()?;
-        return Err(anyhow!("no registry"));
-    };
-    let registry: Arc<dyn Registry> = Arc::new(FileRegistry::open(ids)?);
-    let compatibility = match config.schemas.compatibility {
-        crate::config::Compatibility::None => Compatibility::None,
-        crate::config::Compatibility::Backward => Compatibility::Backward,
-        crate::config::Compatibility::Forward => Compatibility::Forward,
-        crate::config::Compatibility::Full => Compatibility::Full,
-    };
-    Ok((dir, Arc::new(SchemaStore::new(registry, compatibility))))
+    let naming = Naming { subjects: config.subject, form: config.schema_id };
+    Ok((dir, Arc::new(SchemaStore::new(registry(config)?, naming, purpose))))
+}
+
+/// The registry of a pipeline. Nothing is asked of it yet.
+///
+/// # Errors
+/// If its file cannot be read, or its settings cannot be used.
+pub(crate) fn registry(config: &Schemas) -> Result<Arc<dyn Registry>, RegistryError> {
+    Ok(match &config.registry {
+        RegistryKind::File(ids) => Arc::new(FileRegistry::open(ids, config.compatibility)?),
+        RegistryKind::Http(settings) => Arc::new(HttpRegistry::new(settings)?),
+    })
 }
 
 /// Everything that a configuration means, but for its log.
-fn assemble(config: &Pipeline) -> Result<Built> {
+fn assemble(config: &Pipeline, purpose: Purpose) -> Result<Built> {
     config.require_built_in()?;
     let sandbox = sandbox()?;
-    let (dir, schemas) = schemas(config)?;
+    let (dir, schemas) = schemas(config, purpose)?;
     Ok(build(config, &sandbox, &dir, schemas)?)
 }
 

@@ -23,9 +23,9 @@ use crate::format::{JsonStyle, write_json};
 use crate::log::{Commit, Event, LogError, Session};
 use crate::metrics::Counters;
 use crate::module::{Limits, Module, THREAD_STACK_BYTES};
-use crate::schema::framing;
+use crate::schema::framing::{self, Frame, SchemaId};
 use crate::shutdown::Shutdown;
-use crate::stage::{Destination, OnError, Schemas, Stage, StageTask, Writers};
+use crate::stage::{Destination, NoSchema, OnError, Schemas, Stage, StageTask, Writers};
 use crate::worker::{Pace, Stop};
 
 /// Where a module reads and writes when there are no topics.
@@ -34,12 +34,15 @@ const DEAD_LETTERS: &str = "dead letters";
 const BATCH_RECORDS: usize = 1024;
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The one schema of the input, under the id 1.
+/// What all schemas here are called.
+const ID: u32 = 1;
+
+/// The one schema of the input.
 struct OneSchema(Arc<Schema>);
 
 impl Schemas for OneSchema {
-    fn by_id(&self, id: u32) -> Result<Arc<Schema>, String> {
-        if id == 1 { Ok(self.0.clone()) } else { Err(format!("no schema has the id {id}")) }
+    fn by_id(&self, id: SchemaId) -> Result<Arc<Schema>, NoSchema> {
+        if id == ID.into() { Ok(self.0.clone()) } else { Err(NoSchema::Unknown(format!("no schema has the id {id}"))) }
     }
 }
 
@@ -52,6 +55,7 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
     let schema = Arc::new(Schema::parse(&json).with_context(|| format!("`{}`", schema.display()))?);
     let module = Arc::new(Module::load(&sandbox()?, module, Limits::default())?);
     let signature = module.signature();
+    let frame = Frame::Prefix(framing::prefix(ID));
     let (mut outputs, mut written) = (Vec::new(), HashMap::new());
     for (i, name) in signature.answer.outputs().iter().enumerate() {
         let topic = name.unwrap_or("output").to_owned();
@@ -59,12 +63,12 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
             output_schema(signature, i, &schema, &topic).with_context(|| format!("module `{}`", module.name()))?;
         let made = Schema::parse(&json)?;
         written.insert(topic.clone(), (made, name.is_some()));
-        outputs.push(Destination { topic, key: None });
+        outputs.push(Destination { topic, key: None, frame });
     }
     let typed: Vec<_> = outputs
         .iter()
         .filter_map(|o| written.get(&o.topic))
-        .map(|(schema, _)| Output { schema, prefix: framing::prefix(1).to_vec() })
+        .map(|(schema, _)| Output { schema, prefix: frame.prefix().to_vec() })
         .collect();
     let plan =
         Plan::compile(signature.clone(), &schema, &typed).with_context(|| format!("module `{}`", module.name()))?;
@@ -150,7 +154,7 @@ impl PipeSession {
             |e: Box<dyn std::error::Error + Send + Sync>| LogError::Store { path: INPUT.to_owned(), source: e };
         while builder.len() < max_records {
             value.clear();
-            value.extend_from_slice(&framing::prefix(1));
+            value.extend_from_slice(&framing::prefix(ID));
             match self.source.next(&mut value).map_err(|e| failed(Box::new(e)))? {
                 Next::Datum => builder.push(None, Some(&value), [], 0).map_err(|e| failed(Box::new(e)))?,
                 Next::Rejected { reason, place, .. } => {
@@ -186,7 +190,9 @@ impl PipeSession {
             // Several outputs share one stream: each line tells of which it is.
             self.out.extend_from_slice(format!("{{\"{topic}\":").as_bytes());
         }
-        if let Err(error) = write_json(schema, &value[framing::PREFIX_BYTES..], JsonStyle::Plain, &mut self.out) {
+        // What this host wrote itself is framed.
+        let datum = framing::split(value).map_or(value, |(_, datum)| datum);
+        if let Err(error) = write_json(schema, datum, JsonStyle::Plain, &mut self.out) {
             self.out.truncate(before);
             self.complaints.push(format!("a record of {topic} cannot be shown: {error}"));
             return;

@@ -9,7 +9,7 @@ use super::{PIPELINE, assemble, load, open_log, pipe};
 use crate::cli::failure::Usage;
 use crate::config::{self, Pipeline};
 use crate::log::Log;
-use crate::pipeline::{Until, prepare, run as run_pipeline};
+use crate::pipeline::{Purpose, Until, prepare, run as run_pipeline};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 
@@ -138,7 +138,7 @@ fn lone_stage(args: &RunArgs, module: &Path) -> Result<Pipeline> {
 
 fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: &Shutdown) -> Result<bool> {
     let log = open_log(config)?;
-    let mut built = assemble(config)?;
+    let mut built = assemble(config, Purpose::Run(shutdown.clone()))?;
     prepare(&built, config, &log)?;
     if let Some(only) = only {
         // All of it was brought together, because its schemas come from the stages before it.

@@ -168,6 +168,9 @@ pub enum Fault {
     /// A promise that the log cannot keep or need not make.
     #[error("an embedded log is always exactly-once; leave `guarantee` away")]
     Guarantee,
+    /// An address that is none. It is not repeated, as it may have a password in it.
+    #[error("{0}")]
+    Address(&'static str),
     /// Nothing to run.
     #[error("the pipeline has no [[feed]], no [[stage]] and no [[sink]], so there is nothing to run")]
     Nothing,

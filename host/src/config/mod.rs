@@ -18,11 +18,14 @@ use serde::Deserialize;
 
 use crate::feed::generate::GeneratorOptions;
 use crate::log::Retention;
+use crate::schema::framing::Form;
+use crate::schema::{Compatibility, SubjectNames, http};
 
 mod document;
 mod error;
 mod names;
 mod raw;
+mod schemas;
 mod topics;
 mod validate;
 
@@ -111,8 +114,12 @@ pub struct Schemas {
     pub dir: PathBuf,
     /// Who gives ids to schemas.
     pub registry: RegistryKind,
-    /// What a new version of a schema must be able to do.
+    /// What a new version of a schema must be able to do. A registry has rules of its own.
     pub compatibility: Compatibility,
+    /// Which subject has the schemas of a topic.
+    pub subject: SubjectNames,
+    /// How records name their schema.
+    pub schema_id: Form,
 }
 
 /// Who gives ids to schemas.
@@ -120,23 +127,8 @@ pub struct Schemas {
 pub enum RegistryKind {
     /// A file.
     File(PathBuf),
-    /// A schema registry at this address.
-    Http(String),
-}
-
-/// What a new version of a schema must be able to do with data of the last one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Compatibility {
-    /// Nothing.
-    None,
-    /// Read what the last version wrote.
-    #[default]
-    Backward,
-    /// Write what the last version can read.
-    Forward,
-    /// Both.
-    Full,
+    /// A schema registry.
+    Http(http::Settings),
 }
 
 /// A topic.
@@ -377,9 +369,6 @@ impl Pipeline {
     pub fn require_built_in(&self) -> Result<(), NotBuiltIn> {
         if matches!(self.log.kind, LogKind::Kafka { .. }) {
             return Err(NotBuiltIn { key: "log.kind", value: "kafka" });
-        }
-        if matches!(self.schemas.registry, RegistryKind::Http(_)) {
-            return Err(NotBuiltIn { key: "schemas.registry", value: "http" });
         }
         if self.tables.values().any(|table| table.store == Store::Cassandra) {
             return Err(NotBuiltIn { key: "tables.….store", value: "cassandra" });

@@ -12,7 +12,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
-use super::{Compatibility, Format, Guarantee, OnError, Provenance, Sync};
+use super::{Format, Guarantee, OnError, Provenance, Sync};
+use crate::schema::framing::Form;
+use crate::schema::{Compatibility, SubjectNames};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -86,12 +88,29 @@ pub enum LogKind {
 pub struct Schemas {
     /// The folder of `.avsc` files. Default: `schemas`.
     pub dir: Option<Spanned<String>>,
-    /// The address of a schema registry. Default: none, ids are kept in a file.
-    pub registry: Option<Spanned<String>>,
+    /// The address of a schema registry, or several. Default: none, ids are kept in a file.
+    pub registry: Option<Spanned<Addresses>>,
+    /// Whether missing schemas are registered on start. Default: false.
+    pub register: Option<Spanned<bool>>,
+    /// Who asks the registry, together with `password`.
+    pub username: Option<Spanned<String>>,
+    /// The password of `username`.
+    pub password: Option<Spanned<String>>,
+    /// Who asks the registry, by a bearer token.
+    pub token: Option<Spanned<String>>,
+    /// A file of certificates that are trusted instead of the usual ones.
+    pub ca: Option<Spanned<String>>,
+    /// How long an address of the registry may take for an answer. Default: 5000.
+    pub timeout_ms: Option<Spanned<i64>>,
+    /// Which subject has the schemas of a topic. Default: `topic`.
+    #[serde(default)]
+    pub subject: SubjectNames,
+    /// How records name their schema. Default: `prefix`.
+    pub schema_id: Option<Spanned<Form>>,
     /// The file that keeps ids. Default: `<log path>.schemas.json`.
     pub ids: Option<Spanned<String>>,
     /// What a new version of a schema must be able to do. Default: `backward`.
-    pub compatibility: Option<Compatibility>,
+    pub compatibility: Option<Spanned<Compatibility>>,
 }
 
 /// One of `[topics]`
@@ -271,6 +290,10 @@ pub struct DeadLetters {
     pub retention_bytes: Option<Spanned<i64>>,
 }
 
+/// One address or several.
+#[derive(Debug)]
+pub struct Addresses(pub Vec<Spanned<String>>);
+
 /// Text, or a number or truth value that is taken as its text.
 #[derive(Clone, Debug)]
 pub struct Scalar(pub String);
@@ -330,6 +353,35 @@ impl<'de> Deserialize<'de> for ToPart {
             }
         }
         deserializer.deserialize_any(PartVisitor)
+    }
+}
+
+// === impl Addresses ===
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AddressesVisitor;
+        impl<'de> Visitor<'de> for AddressesVisitor {
+            type Value = Addresses;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address in quotes, or a list of such")
+            }
+
+            fn visit_str<E>(self, address: &str) -> Result<Addresses, E> {
+                // The place is that of the value as a whole, which who reads it knows.
+                Ok(Addresses(vec![Spanned::new(0..0, address.to_owned())]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Addresses, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(Addresses(items))
+            }
+        }
+        deserializer.deserialize_any(AddressesVisitor)
     }
 }
 

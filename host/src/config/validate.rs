@@ -8,10 +8,11 @@ use toml::Spanned;
 
 use super::document::{Document, Place};
 use super::error::Fault;
+use super::schemas::schemas;
 use super::topics::Topics;
 use super::{
-    DeadLetterTopic, Feed, Format, Guarantee, Input, Limits, Log, LogKind, Output, Pipeline, RegistryKind, Schemas,
-    Sink, Source, Stage, Store, Sync, Table, To, names, raw,
+    DeadLetterTopic, Feed, Format, Guarantee, Input, Limits, Log, LogKind, Output, Pipeline, RegistryKind, Sink,
+    Source, Stage, Store, Sync, Table, To, names, raw,
 };
 use crate::feed::generate::GeneratorOptions;
 use crate::log::Retention;
@@ -37,7 +38,7 @@ pub(super) fn pipeline(raw: raw::Pipeline, dir: &Path, document: &mut Document<'
     check.name(&raw.name);
     let name = raw.name.get_ref().clone();
     let log = check.log(raw.log, &name);
-    let schemas = check.schemas(raw.schemas, &log);
+    let schemas = schemas(raw.schemas, &log, &mut check);
     let dead_letters = check.dead_letters(raw.dead_letters, &name);
     let embedded = matches!(log.kind, LogKind::Embedded { .. });
     let mut topics = Topics::new(raw.topics, &mut check, matches!(schemas.registry, RegistryKind::Http(_)));
@@ -124,13 +125,13 @@ impl Check<'_, '_> {
         list.iter().map(|item| item.get_ref().clone()).collect()
     }
 
-    fn meaningless<T>(&mut self, given: Option<&Spanned<T>>, key: &'static str, why: &'static str) {
+    pub(super) fn meaningless<T>(&mut self, given: Option<&Spanned<T>>, key: &'static str, why: &'static str) {
         if let Some(given) = given {
             self.fault(&given.span(), Fault::Meaningless { key, why });
         }
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    pub(super) fn path(&self, path: &str) -> PathBuf {
         self.dir.join(path)
     }
 
@@ -168,23 +169,6 @@ impl Check<'_, '_> {
         let default = if guarantee == Guarantee::AtLeastOnce { 1000 } else { 100 };
         let interval_ms = self.range(raw.commit_interval_ms.as_ref(), default, 1, MAX_COMMIT_INTERVAL_MS);
         Log { kind, guarantee, commit_interval: Duration::from_millis(interval_ms.unsigned_abs()) }
-    }
-
-    fn schemas(&mut self, raw: raw::Schemas, log: &Log) -> Schemas {
-        let dir = self.path(raw.dir.as_ref().map_or("schemas", |dir| dir.get_ref()));
-        let registry = match (raw.registry, raw.ids) {
-            (Some(url), ids) => {
-                self.meaningless(ids.as_ref(), "ids", "`registry` gives the ids");
-                RegistryKind::Http(url.into_inner())
-            }
-            (None, Some(ids)) => RegistryKind::File(self.path(ids.get_ref())),
-            // Beside the log: its records name schemas by these ids, so the two must not be parted.
-            (None, None) => RegistryKind::File(match &log.kind {
-                LogKind::Embedded { path, .. } => path.with_extension("schemas.json"),
-                LogKind::Kafka { .. } => dir.join("registry.json"),
-            }),
-        };
-        Schemas { dir, registry, compatibility: raw.compatibility.unwrap_or_default() }
     }
 
     fn dead_letters(&mut self, raw: raw::DeadLetters, name: &str) -> DeadLetterTopic {

@@ -11,7 +11,7 @@ use super::source::{Next, Source};
 use crate::dead_letter::{DeadLetters, Kind};
 use crate::log::{Commit, Event, LogError, Session};
 use crate::metrics::Counters;
-use crate::schema::framing;
+use crate::schema::framing::Frame;
 use crate::stage::KeyPlan;
 use crate::worker::Stop;
 
@@ -30,8 +30,8 @@ pub struct FeedTask {
     pub name: String,
     /// The topic that it writes.
     pub topic: String,
-    /// The id of the topic's schema.
-    pub schema_id: u32,
+    /// How values name the topic's schema.
+    pub frame: Frame,
     /// How to make keys; none for records without.
     pub key: Option<KeyPlan>,
     /// Opens the source at a position.
@@ -89,16 +89,20 @@ impl FeedTask {
             let mut waiting = false;
             while batch.len() < BATCH_RECORDS && batch.bytes() < BATCH_BYTES {
                 value.clear();
-                value.extend_from_slice(&framing::prefix(self.schema_id));
+                value.extend_from_slice(self.frame.prefix());
                 let stop_here = |error: super::FeedError| Stop::Policy(format!("feed `{}`: {error}", self.name));
                 match source.next(&mut value).map_err(stop_here)? {
                     Next::Datum => {
                         key.clear();
-                        let keyed = self.key.as_ref().map(|plan| plan.write(&value[framing::PREFIX_BYTES..], &mut key));
+                        let header = self.frame.header().map(|(name, value)| (name, Some(value)));
+                        let keyed =
+                            self.key.as_ref().map(|plan| plan.write(&value[self.frame.prefix().len()..], &mut key));
                         match keyed.transpose() {
                             Ok(keyed) => {
                                 let key = keyed.map(|()| key.as_slice());
-                                batch.push(key, Some(&value), [], now_ms).map_err(|e| Stop::Policy(e.to_string()))?;
+                                batch
+                                    .push(key, Some(&value), header, now_ms)
+                                    .map_err(|e| Stop::Policy(e.to_string()))?;
                             }
                             Err(why) => letters
                                 .push_unread(&value, &source.place(), Kind::Key, &why.to_string())

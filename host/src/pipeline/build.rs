@@ -1,6 +1,6 @@
 //! From a configuration to stages, sinks and feeds that can run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bespoke_boundary::{Mismatch, Output, Plan, names, output_schema};
@@ -10,7 +10,8 @@ use crate::config::{self, Pipeline};
 use crate::log::embedded::EmbeddedLog;
 use crate::log::{Log, LogError, NewTopic};
 use crate::module::{Instance, Limits, LoadError, Module, Sandbox};
-use crate::schema::{DirError, RegistryError, SchemaDir, framing};
+use crate::schema::framing::Frame;
+use crate::schema::{DirError, RegistryError, SchemaDir};
 use crate::sink::{ColumnsError, RowPlan, Sink, table_spec};
 use crate::stage::{Destination, KeyError, KeyPlan, OnError, Stage};
 use crate::table::TableSpec;
@@ -49,6 +50,8 @@ pub struct BuiltFeed {
     pub topic: TopicSchema,
     /// How to make the records' keys; none for records without.
     pub key: Option<KeyPlan>,
+    /// How values name their schema.
+    pub frame: Frame,
 }
 
 /// A pipeline that cannot run.
@@ -163,7 +166,10 @@ pub fn build(
     dir: &SchemaDir,
     schemas: Arc<SchemaStore>,
 ) -> Result<Built, BuildError> {
-    let mut builder = Builder { config, sandbox, dir, schemas, topics: HashMap::new(), keys: HashMap::new() };
+    let fed = config.feeds.iter().map(|feed| feed.topic.clone());
+    let answered = config.stages.iter().flat_map(|stage| stage.to.outputs()).map(|(_, output)| output.topic.clone());
+    let written = fed.chain(answered).collect();
+    let mut builder = Builder { config, sandbox, dir, schemas, written, topics: HashMap::new(), keys: HashMap::new() };
     for (name, topic) in &config.topics {
         if let Some(schema) = &topic.schema {
             let json = builder.schema_file(name, schema)?;
@@ -235,6 +241,8 @@ struct Builder<'a> {
     sandbox: &'a Sandbox,
     dir: &'a SchemaDir,
     schemas: Arc<SchemaStore>,
+    /// Topics into which the pipeline writes: only their schemas need ids.
+    written: HashSet<String>,
     topics: HashMap<String, TopicSchema>,
     /// The key fields of each topic, by whoever writes it.
     keys: HashMap<String, Vec<String>>,
@@ -251,20 +259,28 @@ impl Builder<'_> {
     }
 
     fn set_topic(&mut self, topic: &str, json: &str) -> Result<TopicSchema, BuildError> {
-        let registered = self
-            .schemas
-            .register(topic, json)
-            .map_err(|source| BuildError::Registry { topic: topic.to_owned(), source })?;
-        self.topics.insert(topic.to_owned(), registered.clone());
-        Ok(registered)
+        let is_written = self.written.contains(topic);
+        let schema = if is_written { self.schemas.written(topic, json) } else { self.schemas.read(topic, json) };
+        let schema = schema.map_err(|source| BuildError::Registry { topic: topic.to_owned(), source })?;
+        self.topics.insert(topic.to_owned(), schema.clone());
+        Ok(schema)
     }
 
-    fn topic(&self, role: &'static str, name: &str, topic: &str) -> Result<TopicSchema, BuildError> {
-        self.topics.get(topic).cloned().ok_or_else(|| BuildError::NoTopicSchema {
-            role,
-            name: name.to_owned(),
-            topic: topic.to_owned(),
-        })
+    fn frame(&self, topic: &str, schema: &TopicSchema) -> Result<Frame, BuildError> {
+        schema.frame(self.schemas.form()).map_err(|source| BuildError::Registry { topic: topic.to_owned(), source })
+    }
+
+    /// The schema of a topic: as the file has it, or the newest one of the registry.
+    fn topic(&mut self, role: &'static str, name: &str, topic: &str) -> Result<TopicSchema, BuildError> {
+        if let Some(known) = self.topics.get(topic) {
+            return Ok(known.clone());
+        }
+        let latest = self.schemas.latest(topic);
+        let latest = latest.map_err(|source| BuildError::Registry { topic: topic.to_owned(), source })?;
+        let none = || BuildError::NoTopicSchema { role, name: name.to_owned(), topic: topic.to_owned() };
+        let schema = latest.ok_or_else(none)?;
+        self.topics.insert(topic.to_owned(), schema.clone());
+        Ok(schema)
     }
 
     fn key(
@@ -290,7 +306,8 @@ impl Builder<'_> {
     fn feed(&mut self, feed: &config::Feed) -> Result<BuiltFeed, BuildError> {
         let topic = self.topic("feed", &feed.name, &feed.topic)?;
         let key = self.key(("feed", &feed.name), &feed.topic, &topic, &feed.key)?;
-        Ok(BuiltFeed { config: feed.clone(), topic, key })
+        let frame = self.frame(&feed.topic, &topic)?;
+        Ok(BuiltFeed { config: feed.clone(), topic, key, frame })
     }
 
     fn stage(&mut self, config: &config::Stage) -> Result<BuiltStage, BuildError> {
@@ -320,11 +337,12 @@ impl Builder<'_> {
             {
                 self.keys.insert(output.topic.clone(), kept);
             }
-            destinations.push(Destination { topic: output.topic.clone(), key });
-            schemas.push(topic);
+            let frame = self.frame(&output.topic, &topic)?;
+            destinations.push(Destination { topic: output.topic.clone(), key, frame });
+            schemas.push((topic, frame));
         }
         let typed: Vec<Output<'_>> =
-            schemas.iter().map(|s| Output { schema: &s.schema, prefix: framing::prefix(s.id).to_vec() }).collect();
+            schemas.iter().map(|(s, frame)| Output { schema: &s.schema, prefix: frame.prefix().to_vec() }).collect();
         let plan = Plan::compile(signature.clone(), &from.schema, &typed).map_err(mismatch)?;
         if let Err(fault) = Instance::new(&module, &config.settings) {
             return Err(BuildError::Start { stage: stage(), module: module.name().to_owned(), why: fault.to_string() });

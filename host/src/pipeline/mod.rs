@@ -9,4 +9,4 @@ mod schemas;
 
 pub use build::{BuildError, Built, BuiltFeed, build, prepare};
 pub use run::{Outcome, Until, Watched, run};
-pub use schemas::{SchemaStore, TopicSchema};
+pub use schemas::{Naming, Purpose, SchemaStore, TopicSchema};

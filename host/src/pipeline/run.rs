@@ -82,7 +82,7 @@ pub fn run(
         let task = FeedTask {
             name: feed.config.name.clone(),
             topic: feed.config.topic.clone(),
-            schema_id: feed.topic.id,
+            frame: feed.frame,
             key: feed.key,
             open: opener(feed.config.source, feed.topic.schema),
             dead_letters: built.dead_letters.clone(),

@@ -1,41 +1,49 @@
-//! The registry: which id a schema has, and which schema an id means.
+//! What a registry is: it knows which id a schema has, and which schema an id means.
 //!
-//! Ids are given once and never change, because they stand in front of every value of every log. The file registry is
-//! one JSON file beside the schemas, meant to be kept in version control like a lock file: then the same records are the
-//! same bytes on every machine.
+//! Ids are given once and never change, because they stand in every value of every log. There are two of them: one in a
+//! [file](super::FileRegistry), one behind [HTTP](super::HttpRegistry). Called when a pipeline is built, and when a record
+//! names a schema that was not seen before.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
 
-use bespoke_boundary::{Resolution, Schema};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 
-/// A registry of more bytes was not written by a host.
-const MAX_FILE_BYTES: u64 = 256 << 20;
+use super::framing::{Guid, SchemaId};
 
 /// Gives ids to schemas. Shared by all threads.
 pub trait Registry: Send + Sync {
-    /// The id of a schema as the newest version of its subject; a schema that the subject has already keeps its id.
+    /// The id of a schema in its subject. One that the subject does not have becomes its newest version, if that is allowed.
     ///
     /// # Errors
-    /// If it is not compatible with the version before, or cannot be written down.
-    fn register(&self, subject: &str, schema: &str, compatibility: Compatibility) -> Result<u32, RegistryError>;
+    /// If it may not, or is not compatible with the versions before, or the registry cannot be used.
+    fn register(&self, subject: &str, schema: &str) -> Result<Registered, RegistryError>;
 
-    /// The schema with an id, as JSON.
+    /// What [`Registry::register`] would find, without changing anything. None if it would make a new version.
     ///
     /// # Errors
-    /// If the registry cannot be read.
-    fn by_id(&self, id: u32) -> Result<Option<String>, RegistryError>;
+    /// Those of [`Registry::register`].
+    fn check(&self, subject: &str, schema: &str) -> Result<Option<Registered>, RegistryError>;
 
-    /// The newest version of a subject: its id and schema.
+    /// A schema as JSON that stands alone.
     ///
     /// # Errors
-    /// If the registry cannot be read.
-    fn latest(&self, subject: &str) -> Result<Option<(u32, String)>, RegistryError>;
+    /// If the registry cannot be read, or what it has is no Avro schema.
+    fn by_id(&self, id: SchemaId) -> Result<Option<String>, RegistryError>;
+
+    /// The newest version of a subject.
+    ///
+    /// # Errors
+    /// As for [`Registry::by_id`].
+    fn latest(&self, subject: &str) -> Result<Option<(Registered, String)>, RegistryError>;
+}
+
+/// What a registry calls a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// Its number.
+    pub id: u32,
+    /// Its globally unique identifier, if the registry has such.
+    pub guid: Option<Guid>,
 }
 
 /// What a new version of a schema must be able to do (Avro specification, "Schema Resolution"; the names are those of
@@ -93,284 +101,67 @@ pub enum RegistryError {
         /// What breaks.
         why: String,
     },
+    /// The same, found by a registry with rules of its own.
+    #[error(
+        "the registry does not take the schema as a new version of subject `{subject}`: {why}; make it compatible, or change \
+         the compatibility of the subject in the registry"
+    )]
+    Refused {
+        /// The subject.
+        subject: String,
+        /// What it said.
+        why: String,
+    },
+    /// It would be a new version, and nobody said that there may be one.
+    #[error(
+        "subject `{subject}` of the registry {has}; register the schema, or set `register = true` in [schemas] to have it \
+         registered at start"
+    )]
+    NotRegistered {
+        /// The subject.
+        subject: String,
+        /// What it has instead.
+        has: String,
+    },
+    /// It is to read what others write, and cannot.
+    #[error(
+        "records of the newest schema of subject `{subject}` (id {id}) cannot be read with the topic's schema: {why}"
+    )]
+    Unreadable {
+        /// The subject.
+        subject: String,
+        /// The newest schema.
+        id: u32,
+        /// What breaks.
+        why: String,
+    },
+    /// It has no GUID, which the header form needs.
+    #[error(
+        "the registry gives no GUID to schema {0}, which `schema_id = \"header\"` needs; set `schema_id = \"prefix\"` in [schemas]"
+    )]
+    NoGuid(u32),
+    /// Nobody answers, or not as a registry does. It may do so later.
+    #[error("the schema registry cannot be used: {0}")]
+    Unavailable(String),
+    /// It answers, and asking again gives the same answer.
+    #[error("the schema registry at {url}: {what}")]
+    Denied {
+        /// Where it is.
+        url: String,
+        /// What it said, and what to do.
+        what: String,
+    },
+    /// Its address or its certificates cannot be used.
+    #[error("the schema registry: {0}")]
+    Settings(String),
 }
 
-/// A version of a subject.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    id: u32,
-    subject: String,
-    version: u32,
-    schema: Value,
-}
+// === impl RegistryError ===
 
-/// A registry in one JSON file.
-pub struct FileRegistry {
-    path: PathBuf,
-    entries: Mutex<Vec<Entry>>,
-}
-
-impl FileRegistry {
-    /// Opens the file; one that is not there is empty.
-    ///
-    /// # Errors
-    /// [`RegistryError::File`], [`RegistryError::Damaged`].
-    pub fn open(path: &Path) -> Result<Self, RegistryError> {
-        Ok(Self { path: path.to_owned(), entries: Mutex::new(read(path)?) })
-    }
-
-    fn folder(&self) -> &Path {
-        self.path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."))
-    }
-
-    /// Keeps other processes from giving the same id, until it is dropped. It is the folder that is locked: the file is
-    /// replaced by every writer, and a lock file would lie beside schemas that are under version control.
-    fn lock(&self) -> Result<File, RegistryError> {
-        let lock = || {
-            std::fs::create_dir_all(self.folder())?;
-            let folder = File::open(self.folder())?;
-            folder.lock()?;
-            Ok(folder)
-        };
-        lock().map_err(|source| RegistryError::File { path: self.path.clone(), source })
-    }
-
-    /// Replaces the file as a whole: who reads it finds the old one or the new one, also after a power cut.
-    fn write(&self, entries: &[Entry]) -> Result<(), RegistryError> {
-        let failed = |source| RegistryError::File { path: self.path.clone(), source };
-        let mut text = String::from("[\n");
-        for (i, entry) in entries.iter().enumerate() {
-            let line = serde_json::to_string(entry).map_err(|e| RegistryError::Schema(e.to_string()))?;
-            text.push_str(if i == 0 { "  " } else { ",\n  " });
-            text.push_str(&line);
-        }
-        text.push_str("\n]\n");
-        let temporary = self.path.with_extension("json.new");
-        let mut file = File::create(&temporary).map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-        std::fs::rename(&temporary, &self.path).map_err(failed)?;
-        File::open(self.folder()).and_then(|folder| folder.sync_all()).map_err(failed)
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<Entry>, RegistryError> {
-    let damaged = |what: String| RegistryError::Damaged { path: path.to_owned(), what };
-    let mut text = String::new();
-    match File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)) {
-        Ok(bytes) if bytes as u64 > MAX_FILE_BYTES => {
-            return Err(damaged(format!("it has more than {MAX_FILE_BYTES} bytes")));
-        }
-        Ok(_) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(RegistryError::File { path: path.to_owned(), source }),
-    }
-    let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
-    let (mut by_id, mut versions) = (HashMap::new(), HashSet::new());
-    for entry in &entries {
-        let Entry { id, subject, version, schema } = entry;
-        if *id == 0 || *id > i32::MAX as u32 {
-            return Err(damaged(format!("id {id} of subject `{subject}` is not from 1 to {}", i32::MAX)));
-        }
-        if !versions.insert((subject, version)) {
-            return Err(damaged(format!("subject `{subject}` has version {version} twice")));
-        }
-        let first = by_id.entry(id).or_insert(entry);
-        if first.schema != *schema {
-            return Err(damaged(format!("id {id} is given to `{}` and to `{subject}`", first.subject)));
-        }
-    }
-    Ok(entries)
-}
-
-impl Registry for FileRegistry {
-    fn register(&self, subject: &str, schema: &str, compatibility: Compatibility) -> Result<u32, RegistryError> {
-        let json: Value = serde_json::from_str(schema).map_err(|e| RegistryError::Schema(e.to_string()))?;
-        let mut known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let known_already =
-            |entries: &[Entry]| entries.iter().find(|e| e.subject == subject && e.schema == json).map(|e| e.id);
-        if let Some(id) = known_already(&known) {
-            return Ok(id);
-        }
-        // Another process may have written since, or be about to.
-        let _lock = self.lock()?;
-        *known = read(&self.path)?;
-        match known_already(&known) {
-            Some(id) => Ok(id),
-            None => self.add(&mut known, subject, json, compatibility),
-        }
-    }
-
-    fn by_id(&self, id: u32) -> Result<Option<String>, RegistryError> {
-        let mut known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let find = |entries: &[Entry]| entries.iter().find(|e| e.id == id).map(|e| e.schema.to_string());
-        if find(&known).is_none() {
-            *known = read(&self.path)?;
-        }
-        Ok(find(&known))
-    }
-
-    fn latest(&self, subject: &str) -> Result<Option<(u32, String)>, RegistryError> {
-        let mut known = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = read(&self.path)?;
-        let newest = known.iter().filter(|e| e.subject == subject).max_by_key(|e| e.version);
-        Ok(newest.map(|e| (e.id, e.schema.to_string())))
-    }
-}
-
-impl FileRegistry {
-    fn add(
-        &self,
-        known: &mut Vec<Entry>,
-        subject: &str,
-        json: Value,
-        compatibility: Compatibility,
-    ) -> Result<u32, RegistryError> {
-        let last = known.iter().filter(|e| e.subject == subject).max_by_key(|e| e.version);
-        if let Some(last) = last {
-            check(compatibility, last, &json)?;
-        }
-        // As in Confluent's registry, the same schema has one id in all subjects.
-        let same = known.iter().find(|e| e.schema == json).map(|e| e.id);
-        let id = same.unwrap_or_else(|| known.iter().map(|e| e.id).max().unwrap_or(0) + 1);
-        let version = last.map_or(1, |e| e.version + 1);
-        known.push(Entry { id, subject: subject.to_owned(), version, schema: json });
-        if let Err(error) = self.write(known) {
-            known.pop();
-            return Err(error);
-        }
-        Ok(id)
-    }
-}
-
-/// Compatibility is what the resolution of records can do, so that what passes here cannot fail later.
-fn check(mode: Compatibility, last: &Entry, new: &Value) -> Result<(), RegistryError> {
-    let parse = |json: &Value| Schema::parse(&json.to_string()).map_err(|e| RegistryError::Schema(e.to_string()));
-    let (old, new) = (parse(&last.schema)?, parse(new)?);
-    let reads_all = |writer: &Schema, reader: &Schema, mode: &'static str| {
-        let why = match Resolution::plan(writer, reader) {
-            Ok(resolution) => resolution.gaps().next().map(str::to_owned),
-            Err(error) => Some(error.to_string()),
-        };
-        let subject = last.subject.clone();
-        why.map_or(Ok(()), |why| Err(RegistryError::Incompatible { subject, version: last.version, mode, why }))
-    };
-    if matches!(mode, Compatibility::Backward | Compatibility::Full) {
-        reads_all(&old, &new, "backward")?;
-    }
-    if matches!(mode, Compatibility::Forward | Compatibility::Full) {
-        reads_all(&new, &old, "forward")?;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(fields: &str) -> String {
-        format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#)
-    }
-
-    #[test]
-    fn ids_stay_and_the_same_schema_has_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("registry.json");
-        let one = record(r#"{"name":"a","type":"int"}"#);
-        let two = record(r#"{"name":"a","type":"int"},{"name":"b","type":"int","default":0}"#);
-        let registry = FileRegistry::open(&path).unwrap();
-        assert_eq!(registry.register("s-value", &one, Compatibility::Backward).unwrap(), 1);
-        assert_eq!(registry.register("s-value", &two, Compatibility::Backward).unwrap(), 2);
-        assert_eq!(registry.register("t-value", &one, Compatibility::Backward).unwrap(), 1);
-        let again = FileRegistry::open(&path).unwrap();
-        assert_eq!(again.register("s-value", &one, Compatibility::Backward).unwrap(), 1);
-        assert_eq!(again.latest("s-value").unwrap().unwrap().0, 2);
-        assert_eq!(again.by_id(3).unwrap(), None);
-        // Another process's id is found without opening the file again.
-        let three = record(r#"{"name":"c","type":"int"}"#);
-        assert_eq!(again.register("u-value", &three, Compatibility::None).unwrap(), 3);
-        assert_eq!(registry.by_id(3).unwrap().as_deref(), Some(three.as_str()));
-    }
-
-    #[test]
-    fn a_version_that_cannot_read_the_last_one_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let registry = FileRegistry::open(&folder.path().join("registry.json")).unwrap();
-        let one = record(r#"{"name":"a","type":"int"}"#);
-        let two = record(r#"{"name":"a","type":"int"},{"name":"price","type":"double"}"#);
-        registry.register("s-value", &one, Compatibility::Backward).unwrap();
-        let error = registry.register("s-value", &two, Compatibility::Backward).unwrap_err().to_string();
-        assert!(error.contains("not backward compatible with version 1 of subject `s-value`"), "{error}");
-        assert!(error.contains("price"), "{error}");
-        assert_eq!(registry.register("s-value", &two, Compatibility::None).unwrap(), 2);
-    }
-
-    #[test]
-    fn a_damaged_file_is_an_error_that_names_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("registry.json");
-        for text in ["", "{", "[{\"id\":0,\"subject\":\"s\",\"version\":1,\"schema\":\"int\"}]"] {
-            std::fs::write(&path, text).unwrap();
-            let error = FileRegistry::open(&path).err().unwrap().to_string();
-            assert!(error.contains("registry.json") && error.contains("damaged"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_version_that_cannot_read_some_values_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let registry = FileRegistry::open(&folder.path().join("registry.json")).unwrap();
-        let symbols = |symbols: &str| {
-            record(&format!(r#"{{"name":"e","type":{{"type":"enum","name":"E","symbols":[{symbols}]}}}}"#))
-        };
-        registry.register("s", &symbols(r#""a","b""#), Compatibility::Full).unwrap();
-        let error = registry.register("s", &symbols(r#""a""#), Compatibility::Backward).unwrap_err().to_string();
-        assert!(error.contains("`R.e`") && error.contains("`b`"), "{error}");
-        assert_eq!(registry.register("s", &symbols(r#""a""#), Compatibility::Forward).unwrap(), 2);
-    }
-
-    #[test]
-    fn docs_and_defaults_make_a_version_and_the_order_of_keys_does_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let registry = FileRegistry::open(&folder.path().join("registry.json")).unwrap();
-        let register = |fields: &str| registry.register("s", &record(fields), Compatibility::Full).unwrap();
-        assert_eq!(register(r#"{"name":"a","type":"int"}"#), 1);
-        assert_eq!(register(r#"{"type":"int","name":"a"}"#), 1);
-        assert_eq!(register(r#"{"name":"a","type":"int","doc":"words"}"#), 2);
-        assert_eq!(register(r#"{"name":"a","type":"int","default":1}"#), 3);
-    }
-
-    #[test]
-    fn many_writers_lose_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("registry.json");
-        std::thread::scope(|scope| {
-            for writer in 0..4 {
-                let path = &path;
-                scope.spawn(move || {
-                    let registry = FileRegistry::open(path).unwrap();
-                    for i in 0..5 {
-                        let fields = format!(r#"{{"name":"a","type":"int","doc":"{writer} {i}"}}"#);
-                        registry.register("s", &record(&fields), Compatibility::Full).unwrap();
-                    }
-                });
-            }
-        });
-        let registry = FileRegistry::open(&path).unwrap();
-        assert_eq!(registry.latest("s").unwrap().map(|(id, _)| id), Some(20));
-    }
-
-    #[test]
-    fn entries_that_contradict_each_other_are_damage() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("registry.json");
-        let entry = |id, version, ty| format!(r#"{{"id":{id},"subject":"x","version":{version},"schema":"{ty}"}}"#);
-        for (a, b, says) in
-            [(entry(1, 1, "int"), entry(1, 2, "long"), "given to"), (entry(1, 1, "int"), entry(2, 1, "long"), "twice")]
-        {
-            std::fs::write(&path, format!("[{a},{b}]")).unwrap();
-            let error = FileRegistry::open(&path).err().unwrap().to_string();
-            assert!(error.contains(says), "{error}");
-        }
+impl RegistryError {
+    /// Whether to wait and ask again, because it is not the schema's fault.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
     }
 }

@@ -12,7 +12,7 @@ use crate::dead_letter::{DeadLetters, Kind};
 use crate::log::Session;
 use crate::metrics::Counters;
 use crate::schema::framing;
-use crate::stage::Writers;
+use crate::stage::{NoSchema, Writers};
 use crate::table::{Cell, Rows, TableSpec};
 use crate::worker::{Flow, Stop, Task};
 
@@ -56,6 +56,18 @@ enum Change {
     Delete(Vec<Cell>),
 }
 
+/// Why there is no row.
+enum Failed {
+    /// The record is at fault.
+    Bad(Kind, String),
+    /// Its schema cannot be had at the moment.
+    Schema(String),
+}
+
+fn bad(kind: Kind, why: impl ToString) -> Failed {
+    Failed::Bad(kind, why.to_string())
+}
+
 impl SinkTask {
     /// A worker that has nothing assigned yet.
     #[must_use]
@@ -64,20 +76,22 @@ impl SinkTask {
         Self { sink, writers, schema, counters, rows: Staged::default(), converted: Vec::new() }
     }
 
-    fn upsert(&mut self, batch: &Batch, index: usize) -> Result<(), (Kind, String)> {
+    fn upsert(&mut self, batch: &Batch, index: usize) -> Result<(), Failed> {
         let Some(value) = batch.entries()[index].value else { return Ok(()) };
-        let (id, datum) = framing::split_span(batch.arena(), value).map_err(|e| (Kind::Decode, e.to_string()))?;
-        let resolution = self.writers.get(id).map_err(|why| (Kind::Schema, why.to_owned()))?;
+        let (id, datum) = framing::split_span(batch, index, value).map_err(|e| bad(Kind::Decode, e))?;
+        let resolution = self.writers.get(id).map_err(|missing| match missing {
+            NoSchema::Unknown(why) => Failed::Bad(Kind::Schema, why),
+            NoSchema::Unavailable(why) => Failed::Schema(why),
+        })?;
         let mut datum = datum.of(batch.arena());
         if let Some(resolution) = resolution {
             self.converted.clear();
-            resolution.apply(datum, &mut self.converted).map_err(|e| (Kind::Decode, e.to_string()))?;
+            resolution.apply(datum, &mut self.converted).map_err(|e| bad(Kind::Decode, e))?;
             datum = &self.converted;
         }
         let row = self.rows.cells.len();
         let plan = &self.sink.plan;
-        plan.read(&self.schema, datum, &mut self.rows.cells, &mut self.rows.arena)
-            .map_err(|e| (Kind::Row, e.to_string()))?;
+        plan.read(&self.schema, datum, &mut self.rows.cells, &mut self.rows.arena).map_err(|e| bad(Kind::Row, e))?;
         let table = &self.sink.table;
         let mut key = Vec::with_capacity(32);
         for column in table.partition_key.iter().chain(&table.clustering_key) {
@@ -88,11 +102,11 @@ impl SinkTask {
     }
 
     /// A tombstone: its key names the row, if the key is made of the table's key columns.
-    fn delete(&mut self, batch: &Batch, index: usize) -> Result<(), (Kind, String)> {
+    fn delete(&mut self, batch: &Batch, index: usize) -> Result<(), Failed> {
         let key = batch.entries()[index].key.map(|k| k.of(batch.arena())).unwrap_or_default();
         let table = self.sink.table.clone();
         let columns: Vec<usize> = table.partition_key.iter().chain(&table.clustering_key).copied().collect();
-        let why = |what: &str| (Kind::Row, format!("a tombstone whose key does not name a row: {what}"));
+        let why = |what: &str| bad(Kind::Row, format!("a tombstone whose key does not name a row: {what}"));
         let text = std::str::from_utf8(key).map_err(|_| why("it is not UTF-8"))?;
         let parts: Vec<serde_json::Value> = match self.sink.key.as_slice() {
             [_] => vec![text.into()],
@@ -170,11 +184,19 @@ impl Task for SinkTask {
                 Some(_) => self.upsert(batch, index),
                 None => self.delete(batch, index),
             };
-            if let Err((kind, why)) = done {
-                letters
-                    .push(batch.get(index), &sink.from, partition, kind, &why)
-                    .map_err(|e| Stop::Policy(e.to_string()))?;
-                diverted += 1;
+            match done {
+                Ok(()) => {}
+                Err(Failed::Bad(kind, why)) => {
+                    letters
+                        .push(batch.get(index), &sink.from, partition, kind, &why)
+                        .map_err(|e| Stop::Policy(e.to_string()))?;
+                    diverted += 1;
+                }
+                Err(Failed::Schema(why)) => {
+                    let offset = batch.entries()[index].offset;
+                    tracing::warn!(sink = sink.name, partition, offset, why, "waiting for the schema of a record");
+                    return Ok(Flow::Wait);
+                }
             }
         }
         if diverted > 0 {

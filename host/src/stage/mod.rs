@@ -16,11 +16,12 @@ use std::sync::Arc;
 use bespoke_boundary::Plan;
 
 use crate::module::Module;
+use crate::schema::framing::Frame;
 
 pub use emit::{EmitError, Emitter};
 pub use key::{KeyError, KeyPlan};
 pub use task::StageTask;
-pub use writers::{Schemas, Writers};
+pub use writers::{NoSchema, Schemas, Writers};
 
 /// Everything about a stage that its workers share.
 pub struct Stage {
@@ -53,6 +54,8 @@ pub struct Destination {
     pub topic: String,
     /// The fields that make the key. None keeps the key of the input, which only `process` can.
     pub key: Option<KeyPlan>,
+    /// How its values name their schema.
+    pub frame: Frame,
 }
 
 /// What is done with a record that cannot be handled.

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::emit::{EmitError, Emitter, reason};
 use super::search::Search;
-use super::writers::Writers;
-use super::{MODULE_HEADER, OnError, Stage};
+use super::writers::{NoSchema, Writers};
+use super::{Destination, MODULE_HEADER, OnError, Stage};
 use crate::dead_letter::{DeadLetters, Kind};
 use crate::log::{LogError, Session};
 use crate::metrics::Counters;
@@ -48,6 +48,14 @@ const SHARED: u32 = u32::MAX;
 
 /// A record that cannot be handled: its index in the batch, and why.
 type Bad = (usize, Kind, String);
+
+/// Why a call came to nothing.
+enum Failed {
+    /// The module, or its answer.
+    Call(Fault),
+    /// A schema of the records cannot be had at the moment.
+    Schema(String),
+}
 
 impl StageTask {
     /// A worker that has nothing assigned yet.
@@ -91,7 +99,7 @@ impl StageTask {
         partition: u32,
         batch: &Batch,
         range: std::ops::Range<usize>,
-    ) -> Result<Result<(), Fault>, Stop> {
+    ) -> Result<Result<(), Failed>, Stop> {
         let stage = self.stage.clone();
         let mut bad: Vec<Bad> = Vec::new();
         let mut tombstones = Vec::new();
@@ -102,7 +110,7 @@ impl StageTask {
                 tombstones.push(index);
                 continue;
             };
-            let (id, datum) = match framing::split_span(batch.arena(), value) {
+            let (id, datum) = match framing::split_span(batch, index, value) {
                 Ok(found) => found,
                 Err(error) => {
                     bad.push((index, Kind::Decode, error.to_string()));
@@ -115,7 +123,8 @@ impl StageTask {
                         bad.push((index, Kind::Decode, format!("not a record of schema {id}: {error}")));
                     }
                 }
-                Err(why) => bad.push((index, Kind::Schema, why.to_owned())),
+                Err(NoSchema::Unknown(why)) => bad.push((index, Kind::Schema, why)),
+                Err(NoSchema::Unavailable(why)) => return Ok(Err(Failed::Schema(why))),
             }
         }
         if !self.exchange.is_empty() {
@@ -124,7 +133,7 @@ impl StageTask {
             let called = instance.call(&mut exchange, &stage.plan, batch.arena()).map(|_| ());
             self.exchange = exchange;
             if let Err(fault) = called {
-                return Ok(Err(fault));
+                return Ok(Err(Failed::Call(fault)));
             }
         }
         let (answered, undecoded) = (self.exchange.len(), bad.len());
@@ -132,7 +141,7 @@ impl StageTask {
             Function::Process => {
                 let (emitter, dropped) = self.answers_of_batch(batch, &tombstones, &mut bad)?;
                 if let Some(fault) = self.too_large(session, 0, &emitter) {
-                    return Ok(Err(fault));
+                    return Ok(Err(Failed::Call(fault)));
                 }
                 self.counters.dropped.add(dropped);
                 self.counters.records_out.add(emitter.len() as u64);
@@ -143,11 +152,11 @@ impl StageTask {
                 let newest = batch.entries()[range].iter().map(|e| e.timestamp_ms).max().unwrap_or_default();
                 let emitters = match self.rows_of_answer(newest)? {
                     Ok(emitters) => emitters,
-                    Err(fault) => return Ok(Err(fault)),
+                    Err(fault) => return Ok(Err(Failed::Call(fault))),
                 };
                 // All are looked at before the first is appended: either all of the answer counts, or nothing.
                 if let Some(fault) = emitters.iter().find_map(|(output, e)| self.too_large(session, *output, e)) {
-                    return Ok(Err(fault));
+                    return Ok(Err(Failed::Call(fault)));
                 }
                 for (output, emitter) in emitters {
                     self.counters.records_out.add(emitter.len() as u64);
@@ -178,10 +187,8 @@ impl StageTask {
                 bad.push((*index, Kind::Rejected, reason));
             }
         }
-        let mut emitter = Emitter::new(self.exchange.take_arena(), indices.len() + tombstones.len());
-        if stage.provenance {
-            emitter.provenance(MODULE_HEADER, stage.module.digest()).map_err(full)?;
-        }
+        let mut emitter = emitter(stage, destination, self.exchange.take_arena(), indices.len() + tombstones.len())?;
+        let framing = destination.frame.prefix().len();
         let mut tombstones = tombstones.iter().peekable();
         let mut dropped = 0;
         for (index, verdict) in indices.into_iter().zip(verdicts) {
@@ -190,7 +197,7 @@ impl StageTask {
             }
             match verdict {
                 Verdict::Value(value) => {
-                    match emitter.answer(value, framing::PREFIX_BYTES, destination.key.as_ref(), (batch, index)) {
+                    match emitter.answer(value, framing, destination.key.as_ref(), (batch, index)) {
                         Ok(()) => {}
                         Err(EmitError::Key(error)) => bad.push((index, Kind::Key, error.to_string())),
                         Err(error) => return Err(full(error)),
@@ -234,12 +241,10 @@ impl StageTask {
                 (false, false) => arena.clone(),
             };
             let destination = &stage.outputs[output];
-            let mut emitter = Emitter::new(bytes, rows.len());
-            if stage.provenance {
-                emitter.provenance(MODULE_HEADER, stage.module.digest()).map_err(full)?;
-            }
+            let mut emitter = emitter(&stage, destination, bytes, rows.len())?;
+            let framing = destination.frame.prefix().len();
             for row in rows {
-                match emitter.row(*row, framing::PREFIX_BYTES, destination.key.as_ref(), newest_ms) {
+                match emitter.row(*row, framing, destination.key.as_ref(), newest_ms) {
                     Ok(()) => {}
                     Err(EmitError::Key(error)) => {
                         let reason =
@@ -345,7 +350,18 @@ impl Task for StageTask {
                         self.checkpoint(partition)?;
                     }
                 }
-                Err(fault) => {
+                Err(Failed::Schema(why)) => {
+                    let offset = offsets[at];
+                    tracing::warn!(
+                        stage = self.stage.name,
+                        partition,
+                        offset,
+                        why,
+                        "waiting for the schema of a record"
+                    );
+                    return Ok(Flow::Wait);
+                }
+                Err(Failed::Call(fault)) => {
                     self.counters.faults.add(1);
                     let slot = self.slot(partition);
                     self.instances.remove(&slot);
@@ -419,6 +435,18 @@ impl Task for StageTask {
             (known.checkpoint, known.touched) = (None, false);
         }
     }
+}
+
+/// An emitter for an output, with the headers that all of its records get.
+fn emitter(stage: &Stage, destination: &Destination, arena: Vec<u8>, records: usize) -> Result<Emitter, Stop> {
+    let mut emitter = Emitter::new(arena, records);
+    if let Some((name, value)) = destination.frame.header() {
+        emitter.header(name, value).map_err(full)?;
+    }
+    if stage.provenance {
+        emitter.header(MODULE_HEADER, stage.module.digest().as_bytes()).map_err(full)?;
+    }
+    Ok(emitter)
 }
 
 fn kind_of(fault: &Fault) -> Kind {
