@@ -27,6 +27,10 @@ use bytes::Bytes;
 use crate::table::{Rows, TableError};
 
 pub mod embedded;
+pub mod kafka;
+
+/// Kafka's limit to the name of a topic.
+const MAX_NAME_BYTES: usize = 249;
 
 /// A store of topics. Shared by all threads of a host.
 pub trait Log: Send + Sync {
@@ -97,8 +101,9 @@ pub trait Session: Send {
     /// If the store cannot be read.
     fn abort(&mut self) -> Result<(), LogError>;
 
-    /// Bytes of the largest record that [`Session::append`] takes, counting all of its parts as they are written.
-    fn max_record_bytes(&self) -> usize;
+    /// Bytes of the largest record that [`Session::append`] takes for a topic, counting all of its parts as they are
+    /// written.
+    fn max_record_bytes(&self, topic: &str) -> usize;
 
     /// Whether [`Commit::rows`] is taken, which is so when the tables live in the log's own store.
     fn holds_tables(&self) -> bool;
@@ -167,6 +172,27 @@ pub struct NewTopic {
     pub partitions: u32,
     /// What is kept for how long.
     pub retention: Retention,
+}
+
+// === impl NewTopic ===
+
+impl NewTopic {
+    /// Whether there can be such a topic.
+    ///
+    /// # Errors
+    /// [`LogError::BadName`], [`LogError::BadPartitions`].
+    pub(crate) fn check(&self, max_partitions: u32) -> Result<(), LogError> {
+        let name = &self.name;
+        let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(is_legal) || name == "." || name == ".." {
+            return Err(LogError::BadName(name.clone()));
+        }
+        if self.partitions == 0 || self.partitions > max_partitions {
+            let (topic, wanted) = (name.clone(), self.partitions);
+            return Err(LogError::BadPartitions { topic, wanted, limit: max_partitions });
+        }
+        Ok(())
+    }
 }
 
 /// How long records are kept. None is for ever.
@@ -297,6 +323,14 @@ pub enum LogError {
         /// The file.
         path: String,
         /// What was found where.
+        what: String,
+    },
+    /// A setting of the store's client.
+    #[error("[log.properties] `{name}`: {what}")]
+    Setting {
+        /// The setting.
+        name: String,
+        /// What is wrong with it.
         what: String,
     },
     /// The store failed.
