@@ -12,6 +12,7 @@ use host::log::kafka::{Guarantee, KafkaLog, Options};
 use host::log::{Commit, Created, Event, Log, LogError, Member, NewTopic, Session, TopicInfo};
 
 use super::log_keeps_its_promises;
+use super::records::{Rec, kept, new_topic, produce};
 
 /// Waiting less for something to come than a broker takes to bring it would be waiting for nothing.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -151,6 +152,15 @@ fn new_protocol() -> super::Fresh {
     fresh(Guarantee::ExactlyOnce, &[("group.protocol", "consumer")])
 }
 
-log_keeps_its_promises!(at_least_once_log, super::at_least_once, but retention);
-log_keeps_its_promises!(exactly_once_log, super::exactly_once, but retention);
-log_keeps_its_promises!(new_protocol_log, super::new_protocol, but retention);
+log_keeps_its_promises!(at_least_once_log, super::at_least_once, as in kafka);
+log_keeps_its_promises!(exactly_once_log, super::exactly_once, as in kafka);
+log_keeps_its_promises!(new_protocol_log, super::new_protocol, as in kafka);
+
+#[test]
+fn a_record_of_the_epoch_comes_a_millisecond_later() {
+    let Some((open, _kept)) = at_least_once() else { return };
+    let log = open();
+    new_topic(&*log, "t", 1);
+    produce(&*log, "t", &[Rec::default()]);
+    assert_eq!(kept(&*log, "t", 0)[0].record, Rec { timestamp_ms: 1, ..Rec::default() });
+}

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::failure::Usage;
-use crate::config::{LogKind, NotBuiltIn, Pipeline, RegistryKind, Sync};
+use crate::config::{Pipeline, RegistryKind};
 use crate::log::Log;
-use crate::log::embedded::{Durability, EmbeddedLog, Options};
+use crate::log::embedded::{EmbeddedLog, Options};
+use crate::log::kafka;
+use crate::pipeline::{Location, OpenLog};
 use crate::schema::{FileRegistry, Registry};
 
 /// The pipeline of a folder.
@@ -30,19 +32,22 @@ pub(super) struct PlaceArguments {
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 
-    /// The file of schema ids, with `--log` [default: the one beside the log]
-    #[arg(long, value_name = "FILE", requires = "log")]
+    /// The brokers of a Kafka cluster, without a pipeline
+    #[arg(long, value_name = "HOST:PORT,…", conflicts_with_all = ["log", "pipeline"])]
+    brokers: Option<String>,
+
+    /// The file of schema ids, with `--log` or `--brokers` [default: the one beside the log]
+    #[arg(long, value_name = "FILE", conflicts_with = "pipeline")]
     ids: Option<PathBuf>,
 
     /// Override a key of the pipeline, such as log.path=other.db
-    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "log")]
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with_all = ["log", "brokers"])]
     set: Vec<String>,
 }
 
 /// A log and what is known around it.
 pub(super) struct Place {
-    path: PathBuf,
-    options: Options,
+    location: Location,
     ids: Option<PathBuf>,
     dead_letters: Option<String>,
 }
@@ -55,15 +60,20 @@ impl PlaceArguments {
         if let Some(log) = &self.log {
             let options = Options::default();
             let ids = self.ids.clone().unwrap_or_else(|| log.with_extension(IDS));
-            return Ok(Place { path: log.clone(), options, ids: Some(ids), dead_letters: None });
+            return Ok(Place { location: Location::File(log.clone(), options), ids: Some(ids), dead_letters: None });
+        }
+        if let Some(brokers) = &self.brokers {
+            let options = kafka::Options::new(brokers, kafka::Guarantee::AtLeastOnce);
+            let location = Location::Brokers(Box::new(options));
+            return Ok(Place { location, ids: self.ids.clone(), dead_letters: None });
         }
         let pipeline = load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
-        let (path, options) = embedded(&pipeline)?;
+        let location = Location::of(&pipeline);
         let ids = match &pipeline.schemas.registry {
             RegistryKind::File(ids) => Some(ids.clone()),
             RegistryKind::Http(_) => None,
         };
-        Ok(Place { path, options, ids, dead_letters: Some(pipeline.dead_letters.topic) })
+        Ok(Place { location, ids, dead_letters: Some(pipeline.dead_letters.topic) })
     }
 }
 
@@ -74,31 +84,29 @@ pub(super) fn load(file: &Path, overrides: &[String]) -> anyhow::Result<Pipeline
     Ok(pipeline)
 }
 
-/// The file of a pipeline's log, and how it is opened.
-pub(super) fn embedded(pipeline: &Pipeline) -> anyhow::Result<(PathBuf, Options)> {
-    let LogKind::Embedded { path, sync } = &pipeline.log.kind else {
-        return Err(NotBuiltIn { key: "log.kind", value: "kafka" }.into());
-    };
-    let durability = match sync {
-        Sync::Full => Durability::Full,
-        Sync::Normal => Durability::Normal,
-    };
-    Ok((path.clone(), Options { durability, ..Options::default() }))
-}
-
 // === impl Place ===
 
 impl Place {
     /// The log, to look into it; a host may run at the same time.
-    pub(super) fn read_only(&self) -> anyhow::Result<EmbeddedLog> {
-        Ok(EmbeddedLog::open_read_only(&self.path)?)
+    pub(super) fn read_only(&self) -> anyhow::Result<Arc<dyn Log>> {
+        Ok(self.location.look()?.log())
     }
 
     /// The log, to write to it.
-    pub(super) fn writable(&self) -> anyhow::Result<EmbeddedLog> {
-        // Opening it would make it, and whoever mistypes a path does not want a log there.
+    pub(super) fn writable(&self) -> anyhow::Result<Arc<dyn Log>> {
+        // Opening a file would make it, and whoever mistypes a path does not want a log there.
         drop(self.read_only()?);
-        Ok(EmbeddedLog::open(&self.path, self.options)?)
+        Ok(self.location.open()?.log())
+    }
+
+    /// The log as the place of tables.
+    pub(super) fn tables(&self) -> anyhow::Result<Arc<EmbeddedLog>> {
+        match self.location.look()? {
+            OpenLog::Embedded(log) => Ok(log),
+            OpenLog::Kafka(_) => {
+                Err(Usage::new("a Kafka log has no tables; they are where their sinks put them").into())
+            }
+        }
     }
 
     /// The registry; none if there is none yet, or none is known.

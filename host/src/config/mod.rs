@@ -375,9 +375,6 @@ impl Pipeline {
     /// # Errors
     /// The first part that it was built without.
     pub fn require_built_in(&self) -> Result<(), NotBuiltIn> {
-        if matches!(self.log.kind, LogKind::Kafka { .. }) {
-            return Err(NotBuiltIn { key: "log.kind", value: "kafka" });
-        }
         if matches!(self.schemas.registry, RegistryKind::Http(_)) {
             return Err(NotBuiltIn { key: "schemas.registry", value: "http" });
         }

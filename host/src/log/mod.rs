@@ -16,6 +16,8 @@
 //! - **Partitioning.** Keyed records go to partition `murmur2(key) & 0x7fffffff % partitions`, as Kafka's Java client
 //!   sends them. Records of one batch without a key go to one partition, which changes from batch to batch.
 //!
+//! A Kafka log can be told to promise less of a step (`at-least-once`): after a failure it may be done again, in part.
+//!
 //! Not promised: that a batch handed out equals a batch appended, that a committed offset is one of an existing record,
 //! or that a timestamp grows with the offset.
 
@@ -184,7 +186,8 @@ impl NewTopic {
     pub(crate) fn check(&self, max_partitions: u32) -> Result<(), LogError> {
         let name = &self.name;
         let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(is_legal) || name == "." || name == ".." {
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(is_legal) || name == "." || name == ".."
+        {
             return Err(LogError::BadName(name.clone()));
         }
         if self.partitions == 0 || self.partitions > max_partitions {
@@ -233,8 +236,8 @@ pub struct PartitionInfo {
     pub start: i64,
     /// The offset that the next record gets.
     pub end: i64,
-    /// Bytes on disk.
-    pub bytes: i64,
+    /// Bytes on disk, if the store tells.
+    pub bytes: Option<i64>,
 }
 
 /// What can go wrong with a log.

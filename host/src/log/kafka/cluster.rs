@@ -124,9 +124,9 @@ impl Cluster {
         })
     }
 
-    /// All of the brokers' metadata.
-    pub(super) fn metadata(&self) -> Result<Metadata, LogError> {
-        self.patiently("asking for topics", || self.plain.fetch_metadata(None, REQUEST))
+    /// The brokers, and one topic or all.
+    pub(super) fn metadata(&self, topic: Option<&str>) -> Result<Metadata, LogError> {
+        self.patiently("asking for topics", || self.plain.fetch_metadata(topic, REQUEST))
     }
 
     /// The first offset that is kept and the one after the last record that is committed.
@@ -194,7 +194,11 @@ impl Cluster {
             let is_ready = metadata.topics().first().is_some_and(|topic| {
                 topic.partitions().len() >= partitions as usize && topic.partitions().iter().all(|p| p.leader() >= 0)
             });
-            if is_ready || !is_new { Ok(()) } else { Err(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable)) }
+            if is_ready || !is_new {
+                Ok(())
+            } else {
+                Err(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable))
+            }
         })?;
         Ok(is_new)
     }
@@ -334,4 +338,3 @@ fn wait_for<F: Future>(answer: F) -> F::Output {
         }
     }
 }
-

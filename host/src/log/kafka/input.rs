@@ -181,7 +181,9 @@ impl Input {
         let is_given = |gone: &Option<Partition>| gone.as_ref().is_some_and(|p| p.stage == Stage::Given);
         let given: Vec<u32> = leaving.iter().zip(&gone).filter(|(_, gone)| is_given(gone)).map(|(n, _)| *n).collect();
         let taken_up = if given.is_empty() { Ok(()) } else { take_up(&self.consumer, &self.list(&given)) };
-        taken_up.and_then(|()| give_up(&self.consumer, &self.list(&leaving))).map_err(|error| self.cluster.failed(error))?;
+        taken_up
+            .and_then(|()| give_up(&self.consumer, &self.list(&leaving)))
+            .map_err(|error| self.cluster.failed(error))?;
         Ok(None)
     }
 

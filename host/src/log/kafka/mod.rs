@@ -30,8 +30,8 @@
 //!    partition are refused here too.
 //!
 //! With `guarantee = "at-least-once"` (the default) records and states are delivered to all replicas first, and positions
-//! are committed after that. A failure in between repeats records: nothing is lost, some may be there twice. Records of
-//! an open step are held back up to some MiB, so that a step that is thrown away early leaves nothing behind.
+//! are committed after that. A failure in between repeats records: nothing is lost, some may be there twice. The first
+//! records of an open step are held back ([`output`]), so that a small step that is thrown away leaves nothing behind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,17 +43,19 @@ use bespoke_record::Batch;
 mod cluster;
 mod context;
 mod cursor;
+mod describe;
 mod input;
+mod log_dirs;
 mod native;
 mod output;
 mod properties;
 mod session;
 mod state;
 
-use cluster::{Cluster, TopicSettings};
+use cluster::Cluster;
 use session::KafkaSession;
 
-use super::{Created, Log, LogError, Member, NewTopic, PartitionInfo, Retention, Session, TopicInfo};
+use super::{Created, Log, LogError, Member, NewTopic, Session, TopicInfo};
 
 /// Bytes of the largest record, as long as the topic takes it. Topics that are made here do.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
@@ -122,16 +124,6 @@ impl KafkaLog {
         let instance = format!("{:x}-{now:x}", std::process::id());
         Ok(Self { cluster: Arc::new(Cluster::new(options)?), instance, sessions: AtomicU64::new(0) })
     }
-
-    fn info(&self, name: &str, partitions: u32, settings: TopicSettings) -> Result<TopicInfo, LogError> {
-        let one = |partition| {
-            let (start, end) = self.cluster.range(name, partition)?;
-            Ok(PartitionInfo { partition, start, end, bytes: 0 })
-        };
-        let partitions = (0..partitions).map(one).collect::<Result<_, LogError>>()?;
-        let retention = Retention { age_ms: settings.retention_ms, bytes: settings.retention_bytes };
-        Ok(TopicInfo { name: name.to_owned(), partitions, retention })
-    }
 }
 
 impl Log for KafkaLog {
@@ -164,26 +156,11 @@ impl Log for KafkaLog {
     }
 
     fn topics(&self) -> Result<Vec<TopicInfo>, LogError> {
-        let metadata = self.cluster.metadata()?;
-        let mut topics: Vec<(&str, u32)> = metadata
-            .topics()
-            .iter()
-            .filter(|topic| !topic.name().starts_with("__") && topic.error().is_none())
-            .map(|topic| (topic.name(), topic.partitions().len() as u32))
-            .collect();
-        topics.sort_unstable();
-        let names: Vec<&str> = topics.iter().map(|(name, _)| *name).collect();
-        let settings = if names.is_empty() { Default::default() } else { self.cluster.settings(&names)? };
-        let info = |(name, partitions): &(&str, u32)| {
-            self.info(name, *partitions, settings.get(*name).copied().unwrap_or_default())
-        };
-        topics.iter().map(info).collect()
+        describe::topics(&self.cluster)
     }
 
     fn topic(&self, name: &str) -> Result<Option<TopicInfo>, LogError> {
-        let Some(partitions) = self.cluster.partitions(name)? else { return Ok(None) };
-        let settings = self.cluster.settings(&[name])?.remove(name).unwrap_or_default();
-        self.info(name, partitions, settings).map(Some)
+        describe::topic(&self.cluster, name)
     }
 
     fn committed(&self, group: &str, topic: &str) -> Result<Vec<(u32, i64)>, LogError> {

@@ -1,8 +1,9 @@
 //! The producing half of a session: the records of the step, and how it ends.
 //!
-//! At-least-once, the records of a step are held back until it is committed, but for large steps, whose first records go
-//! ahead; so that a step that is thrown away early leaves nothing. Exactly-once, they go into a transaction as they come.
-//! Whatever goes wrong spoils the step: nothing more of it is sent, its commit fails, and what follows begins anew.
+//! The records of a step are held back until it is committed, but for large steps, whose first records go ahead while the
+//! rest is made. So a small step that is thrown away leaves nothing even without transactions; and with them, they are open
+//! for a short time only, as readers see nothing that comes after the beginning of one before it ends. Whatever goes wrong
+//! spoils the step: nothing more of it is sent, its commit fails, and what follows begins anew.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use super::{properties, state};
 use crate::log::LogError;
 
 /// Bytes of a step that are held back at most.
-const HELD_BYTES: usize = 4 << 20;
+const HELD_BYTES: usize = 1 << 20;
 /// How long to wait for room, or for deliveries, before looking whether one has failed.
 const SLICE: Duration = Duration::from_millis(100);
 /// Attempts at a call of a transaction that says that it may be tried again.
@@ -131,10 +132,6 @@ impl Output {
             return Ok(());
         }
         let partitions = self.partition(&topic, batch);
-        if self.transactional_id.is_some() {
-            self.send(&topic, batch, &partitions);
-            return Ok(());
-        }
         self.held_bytes += batch.entries().iter().map(|e| 32 + len(e.key) + len(e.value)).sum::<usize>();
         self.held.push((topic, batch.clone(), partitions));
         if self.held_bytes > HELD_BYTES {

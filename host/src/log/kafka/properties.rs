@@ -108,7 +108,9 @@ pub(super) fn check(options: &Options) -> Result<(), LogError> {
 pub(super) fn plain(options: &Options) -> ClientConfig {
     let mut config = base(options, &CONSUMER);
     // Of a group or its kind they must know nothing.
-    ["group.instance.id", "group.protocol", "group.remote.assignor"].into_iter().for_each(|name| _ = config.remove(name));
+    ["group.instance.id", "group.protocol", "group.remote.assignor"]
+        .into_iter()
+        .for_each(|name| _ = config.remove(name));
     config.set("enable.partition.eof", "true");
     config
 }
@@ -138,7 +140,10 @@ pub(super) fn consumer(options: &Options, group: &str, worker: u32) -> ClientCon
 pub(super) fn producer(options: &Options, transactional_id: Option<&str>) -> ClientConfig {
     let mut config = base(options, &PRODUCER);
     let is_set = |name: &str| {
-        let alias = ALIASES.iter().find(|(ours, _)| *ours == name).is_some_and(|(_, alias)| options.properties.contains_key(*alias));
+        let alias = ALIASES
+            .iter()
+            .find(|(ours, _)| *ours == name)
+            .is_some_and(|(_, alias)| options.properties.contains_key(*alias));
         alias || options.properties.contains_key(name)
     };
     let mut default = |name: &str, value: &str| {
@@ -191,11 +196,15 @@ mod tests {
 
     #[test]
     fn settings_of_the_client_pass_untouched() {
-        let options = options(&[("linger.ms", "50"), ("fetch.queue.backoff.ms", "7"), ("security.protocol", "sasl_ssl")]);
+        let options =
+            options(&[("linger.ms", "50"), ("fetch.queue.backoff.ms", "7"), ("security.protocol", "sasl_ssl")]);
         check(&options).unwrap();
         assert_eq!(producer(&options, None).get("linger.ms"), Some("50"));
         let consumer = consumer(&options, "g", 0);
-        assert_eq!((consumer.get("fetch.queue.backoff.ms"), consumer.get("security.protocol")), (Some("7"), Some("sasl_ssl")));
+        assert_eq!(
+            (consumer.get("fetch.queue.backoff.ms"), consumer.get("security.protocol")),
+            (Some("7"), Some("sasl_ssl"))
+        );
     }
 
     #[test]
@@ -221,7 +230,8 @@ mod tests {
 
     #[test]
     fn what_promises_rest_on_may_be_said() {
-        check(&options(&[("acks", "all"), ("enable.auto.commit", "false"), ("isolation.level", "read_committed")])).unwrap();
+        check(&options(&[("acks", "all"), ("enable.auto.commit", "false"), ("isolation.level", "read_committed")]))
+            .unwrap();
     }
 
     #[test]
@@ -241,7 +251,9 @@ mod tests {
     #[test]
     fn librdkafka_takes_every_setting_of_ours() {
         let options = options(&[]);
-        for config in [plain(&options), positions(&options, "g"), consumer(&options, "g", 0), producer(&options, Some("t"))] {
+        for config in
+            [plain(&options), positions(&options, "g"), consumer(&options, "g", 0), producer(&options, Some("t"))]
+        {
             config.create_native_config().unwrap();
         }
     }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use bespoke_record::Batch;
 
+use super::Guarantee;
 use super::cluster::{Cluster, REQUEST};
 use super::input::Input;
 use super::output::{Output, Positions};
 use super::state;
-use super::Guarantee;
 use crate::log::{Commit, Event, LogError, Member, Session};
 
 /// Longest wait of one poll: some clocks cannot add more to a point in time.

@@ -97,9 +97,8 @@ impl Queue {
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue is alive, and `room` has place for `max` pointers. Messages of partitions that were given up
         // or sought are sorted out by librdkafka here.
-        let count = unsafe {
-            sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), timeout_ms, self.room.as_mut_ptr(), max)
-        };
+        let count =
+            unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), timeout_ms, self.room.as_mut_ptr(), max) };
         let count = usize::try_from(count).unwrap_or(0).min(max);
         let mut parts: Vec<Part> = Vec::new();
         let mut taken = Taken::default();

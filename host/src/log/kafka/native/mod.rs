@@ -15,7 +15,7 @@ use rdkafka::bindings as sys;
 mod consume;
 mod produce;
 
-pub(super) use consume::{Note, Queue, Scan, Taken};
+pub(super) use consume::{Note, Queue, Scan};
 pub(super) use produce::{Producer, SendError, TxnError};
 
 /// What an error number of librdkafka means. The bindings have the numbers as an enum, in which a number that they do not

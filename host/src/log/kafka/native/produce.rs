@@ -272,11 +272,7 @@ fn headers_of(batch: &Batch, index: usize) -> *mut sys::rd_kafka_headers_t {
 }
 
 /// Within `poll`, `flush` and the ends of transactions, on the thread that calls them.
-unsafe extern "C" fn on_report(
-    _: *mut sys::rd_kafka_t,
-    message: *const sys::rd_kafka_message_t,
-    reports: *mut c_void,
-) {
+unsafe extern "C" fn on_report(_: *mut sys::rd_kafka_t, message: *const sys::rd_kafka_message_t, reports: *mut c_void) {
     // SAFETY: librdkafka calls this with a message that lives during the call, and with the pointer that it was given
     // in `new`, to a box that outlives the client. The field is read as the number that it is in C.
     let (code, reports) =
