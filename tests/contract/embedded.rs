@@ -23,10 +23,10 @@ pub fn open(path: &Path) -> EmbeddedLog {
     EmbeddedLog::open(path, Options::default()).expect("a log")
 }
 
-fn fresh() -> (impl Fn() -> Box<dyn Log>, TempDir) {
+fn fresh() -> super::Fresh {
     let folder = tempfile::tempdir().expect("a folder");
     let path = file(&folder);
-    (move || Box::new(open(&path)) as Box<dyn Log>, folder)
+    Some((Box::new(move || Box::new(open(&path)) as Box<dyn Log>), Box::new(folder)))
 }
 
 log_keeps_its_promises!(embedded_log, super::fresh);

@@ -162,6 +162,9 @@ impl Reader {
             }
             Event::Revoked { partition, .. } => {
                 assert!(self.assigned.remove(&partition).is_some(), "revoked, but never assigned");
+                // What was not committed is for the next member.
+                self.waiting.retain(|got| got.partition != partition);
+                self.positions.remove(&partition);
             }
             Event::Records { partition, batch } => {
                 assert!(self.assigned.contains_key(&partition), "records before the partition was assigned");

@@ -76,7 +76,7 @@ pub fn large_partitions_shrink(open: Open<'_>) {
     for n in 0..40u8 {
         produce(&*log, &[unkeyed(vec![n; 8 << 10])]);
     }
-    let left = commit_until(&*log, || unkeyed("new"), |p| p.start > 0 && p.bytes <= limit);
+    let left = commit_until(&*log, || unkeyed("new"), |p| p.start > 0 && p.bytes <= Some(limit));
     let records = kept(&*log, "t", 0);
     assert!(records.len() > 4 && records[0].offset >= left.start, "{} records are left", records.len());
     assert!(records.iter().any(|got| got.record.value.as_deref() == Some(&[39; 8 << 10])), "the newest went");

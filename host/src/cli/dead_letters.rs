@@ -104,15 +104,15 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         Command::List(list) => {
             let place = list.place.place.find()?;
             let log = place.read_only()?;
-            let topic = list.place.topic(&log, &place)?;
-            print_list(&log, &topic, list, out)
+            let topic = list.place.topic(&*log, &place)?;
+            print_list(&*log, &topic, list, out)
         }
         Command::Show(show) => {
             let place = show.place.place.find()?;
             let log = place.read_only()?;
-            let topic = show.place.topic(&log, &place)?;
+            let topic = show.place.topic(&*log, &place)?;
             let mut schemas = Schemas::new(place.registry()?, place.subjects());
-            print_whole(&log, &topic, show, &mut schemas, out)
+            print_whole(&*log, &topic, show, &mut schemas, out)
         }
         Command::Replay(replay) => replay::run(replay, out),
     }

@@ -7,9 +7,11 @@ use anyhow::Context;
 
 use super::failure::Usage;
 use crate::command;
-use crate::config::{self, LogKind, NotBuiltIn, Pipeline, RegistryKind, Sync};
+use crate::config::{self, Pipeline, RegistryKind};
 use crate::log::Log;
-use crate::log::embedded::{Durability, EmbeddedLog, Options};
+use crate::log::embedded::{EmbeddedLog, Options};
+use crate::log::kafka;
+use crate::pipeline::{Location, OpenLog};
 use crate::schema::{Compatibility, FileRegistry, Registry, SubjectNames};
 
 /// The pipeline of a folder.
@@ -31,19 +33,22 @@ pub(super) struct PlaceArguments {
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 
-    /// The file of schema ids, with `--log` [default: the one beside the log]
-    #[arg(long, value_name = "FILE", requires = "log")]
+    /// The brokers of a Kafka cluster, without a pipeline
+    #[arg(long, value_name = "HOST:PORT,…", conflicts_with_all = ["log", "pipeline"])]
+    brokers: Option<String>,
+
+    /// The file of schema ids, with `--log` or `--brokers` [default: the one beside the log]
+    #[arg(long, value_name = "FILE", conflicts_with = "pipeline")]
     ids: Option<PathBuf>,
 
     /// Override a key of the pipeline, such as log.path=other.db
-    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "log")]
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with_all = ["log", "brokers"])]
     set: Vec<String>,
 }
 
 /// A log and what is known around it.
 pub(super) struct Place {
-    path: PathBuf,
-    options: Options,
+    location: Location,
     schemas: Schemas,
     dead_letters: Option<String>,
 }
@@ -54,6 +59,8 @@ enum Schemas {
     Pipeline(Box<config::Schemas>),
     /// By the ids of a file.
     Ids(PathBuf),
+    /// Nobody has told.
+    Unknown,
 }
 
 // === impl PlaceArguments ===
@@ -64,12 +71,19 @@ impl PlaceArguments {
         if let Some(log) = &self.log {
             let options = Options::default();
             let ids = self.ids.clone().unwrap_or_else(|| log.with_extension(IDS));
-            return Ok(Place { path: log.clone(), options, schemas: Schemas::Ids(ids), dead_letters: None });
+            let location = Location::File(log.clone(), options);
+            return Ok(Place { location, schemas: Schemas::Ids(ids), dead_letters: None });
+        }
+        if let Some(brokers) = &self.brokers {
+            let options = kafka::Options::new(brokers, kafka::Guarantee::AtLeastOnce);
+            let location = Location::Brokers(Box::new(options));
+            let schemas = self.ids.clone().map_or(Schemas::Unknown, Schemas::Ids);
+            return Ok(Place { location, schemas, dead_letters: None });
         }
         let pipeline = load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
-        let (path, options) = embedded(&pipeline)?;
+        let location = Location::of(&pipeline);
         let schemas = Schemas::Pipeline(Box::new(pipeline.schemas));
-        Ok(Place { path, options, schemas, dead_letters: Some(pipeline.dead_letters.topic) })
+        Ok(Place { location, schemas, dead_letters: Some(pipeline.dead_letters.topic) })
     }
 }
 
@@ -80,36 +94,35 @@ pub(super) fn load(file: &Path, overrides: &[String]) -> anyhow::Result<Pipeline
     Ok(pipeline)
 }
 
-/// The file of a pipeline's log, and how it is opened.
-pub(super) fn embedded(pipeline: &Pipeline) -> anyhow::Result<(PathBuf, Options)> {
-    let LogKind::Embedded { path, sync } = &pipeline.log.kind else {
-        return Err(NotBuiltIn { key: "log.kind", value: "kafka" }.into());
-    };
-    let durability = match sync {
-        Sync::Full => Durability::Full,
-        Sync::Normal => Durability::Normal,
-    };
-    Ok((path.clone(), Options { durability, ..Options::default() }))
-}
-
 // === impl Place ===
 
 impl Place {
     /// The log, to look into it; a host may run at the same time.
-    pub(super) fn read_only(&self) -> anyhow::Result<EmbeddedLog> {
-        Ok(EmbeddedLog::open_read_only(&self.path)?)
+    pub(super) fn read_only(&self) -> anyhow::Result<Arc<dyn Log>> {
+        Ok(self.location.look()?.log())
     }
 
     /// The log, to write to it.
-    pub(super) fn writable(&self) -> anyhow::Result<EmbeddedLog> {
-        // Opening it would make it, and whoever mistypes a path does not want a log there.
+    pub(super) fn writable(&self) -> anyhow::Result<Arc<dyn Log>> {
+        // Opening a file would make it, and whoever mistypes a path does not want a log there.
         drop(self.read_only()?);
-        Ok(EmbeddedLog::open(&self.path, self.options)?)
+        Ok(self.location.open()?.log())
+    }
+
+    /// The log as the place of tables.
+    pub(super) fn tables(&self) -> anyhow::Result<Arc<EmbeddedLog>> {
+        match self.location.look()? {
+            OpenLog::Embedded(log) => Ok(log),
+            OpenLog::Kafka(_) => {
+                Err(Usage::new("a Kafka log has no tables; they are where their sinks put them").into())
+            }
+        }
     }
 
     /// The registry; none if there is none yet, or none is known.
     pub(super) fn registry(&self) -> anyhow::Result<Option<Arc<dyn Registry>>> {
         let found: Result<Arc<dyn Registry>, _> = match &self.schemas {
+            Schemas::Unknown => return Ok(None),
             Schemas::Ids(ids) if !ids.exists() => return Ok(None),
             Schemas::Ids(ids) => FileRegistry::open(ids, Compatibility::default()).map(|file| Arc::new(file) as _),
             Schemas::Pipeline(config) => match &config.registry {
@@ -123,7 +136,7 @@ impl Place {
     /// How the registry calls its subjects.
     pub(super) fn subjects(&self) -> SubjectNames {
         match &self.schemas {
-            Schemas::Ids(_) => SubjectNames::default(),
+            Schemas::Ids(_) | Schemas::Unknown => SubjectNames::default(),
             Schemas::Pipeline(config) => config.subject,
         }
     }

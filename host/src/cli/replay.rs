@@ -18,6 +18,8 @@ use crate::log::{Commit, Event, Log, LogError, Member, Session};
 const BATCH_RECORDS: usize = 1024;
 /// How long to wait for letters that are there.
 const WAIT: Duration = Duration::from_secs(1);
+/// Waits in a row after which letters that are there are taken not to come.
+const MAX_IDLE: u32 = 60;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -46,8 +48,8 @@ struct Done {
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
     let place = arguments.place.place.find()?;
     let log = place.writable()?;
-    let topic = arguments.place.topic(&log, &place)?;
-    let done = replay(&log, &topic, arguments.to.as_deref())?;
+    let topic = arguments.place.topic(&*log, &place)?;
+    let done = replay(&*log, &topic, arguments.to.as_deref())?;
     writeln!(out, "sent again: {}", done.sent)?;
     if done.kept > 0 {
         let source = "they never were records of a topic; correct the source and feed it again";
@@ -68,7 +70,9 @@ fn replay(log: &dyn Log, topic: &str, to: Option<&str>) -> anyhow::Result<Done> 
     let positions = log.committed(&group, topic)?;
     // What is behind the end of now may come of the records that are sent now.
     open.retain(|(partition, end)| positions.iter().all(|(p, position)| p != partition || position < end));
-    let mut session = log.join(Member { group, topic: Some(topic.to_owned()), worker: 0, workers: 1 })?;
+    let mut idle = 0;
+    let mut session =
+        log.join(Member { group: group.clone(), topic: Some(topic.to_owned()), worker: 0, workers: 1 })?;
     let mut done = Done::default();
     while !open.is_empty() {
         match session.poll(BATCH_RECORDS, WAIT)? {
@@ -82,11 +86,30 @@ fn replay(log: &dyn Log, topic: &str, to: Option<&str>) -> anyhow::Result<Done> 
                     open.swap_remove(at);
                 }
             }
-            Event::Idle => break,
+            // Nothing may be left, or a broker needs time to begin.
+            Event::Idle if idle < MAX_IDLE => {
+                idle += 1;
+                open = left(log, &group, topic, open)?;
+            }
+            Event::Idle => anyhow::bail!("the letters do not come; is another `dead-letters replay` running?"),
             Event::Assigned { .. } | Event::Revoked { .. } => {}
         }
     }
     Ok(done)
+}
+
+/// The partitions of which letters are left before the end: between a position and an end there may be no record.
+fn left(log: &dyn Log, group: &str, topic: &str, open: Vec<(u32, i64)>) -> Result<Vec<(u32, i64)>, LogError> {
+    let positions = log.committed(group, topic)?;
+    let mut left = Vec::new();
+    for (partition, end) in open {
+        let position = positions.iter().find(|(p, _)| *p == partition).map_or(0, |(_, position)| *position);
+        let next = log.read(topic, partition, position, 1)?;
+        if next.entries().first().is_some_and(|entry| entry.offset < end) {
+            left.push((partition, end));
+        }
+    }
+    Ok(left)
 }
 
 /// Sends a batch and commits behind it. Where the batch ends, unless it is empty.

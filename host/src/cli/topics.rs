@@ -51,12 +51,12 @@ struct Describe {
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdown) -> anyhow::Result<()> {
     match &arguments.command {
-        Command::List(list) => print_list(&list.place.find()?.read_only()?, out),
+        Command::List(list) => print_list(&*list.place.find()?.read_only()?, out),
         Command::Describe(describe) => {
             let place = describe.place.find()?;
             let mut schemas = values::Schemas::new(place.registry()?, place.subjects());
             let schema = schemas.of_topic(&describe.topic)?.map(|(id, schema)| (id, schema.describe(schema.root())));
-            print_one(&place.read_only()?, &describe.topic, schema, out)
+            print_one(&*place.read_only()?, &describe.topic, schema, out)
         }
         Command::Read(read) => topics_read::run(read, out, shutdown),
     }
@@ -77,9 +77,13 @@ fn print_list(log: &dyn Log, out: &mut dyn Write) -> anyhow::Result<()> {
 fn row(topic: &TopicInfo) -> Vec<String> {
     // Offsets may have gaps, so this is how many records there are at most.
     let offsets: i64 = topic.partitions.iter().map(|p| p.end - p.start).sum();
-    let bytes = topic.partitions.iter().map(|p| p.bytes).sum();
+    let bytes: Option<i64> = topic.partitions.iter().map(|p| p.bytes).sum();
     let partitions = topic.partitions.len().to_string();
-    vec![topic.name.clone(), partitions, offsets.to_string(), grid::bytes(bytes), kept(topic.retention)]
+    vec![topic.name.clone(), partitions, offsets.to_string(), size(bytes), kept(topic.retention)]
+}
+
+fn size(bytes: Option<i64>) -> String {
+    bytes.map_or("unknown".to_owned(), grid::bytes)
 }
 
 fn print_one(log: &dyn Log, name: &str, schema: Option<(u32, String)>, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -94,7 +98,7 @@ fn print_one(log: &dyn Log, name: &str, schema: Option<(u32, String)>, out: &mut
     let rows: Vec<_> = topic
         .partitions
         .iter()
-        .map(|p| vec![p.partition.to_string(), p.start.to_string(), p.end.to_string(), grid::bytes(p.bytes)])
+        .map(|p| vec![p.partition.to_string(), p.start.to_string(), p.end.to_string(), size(p.bytes)])
         .collect();
     Ok(grid::print(out, &head, &rows)?)
 }

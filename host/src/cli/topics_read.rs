@@ -135,7 +135,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
         Format::Json => {
             let style = if arguments.avro_json { JsonStyle::Avro } else { JsonStyle::Plain };
             let mut printer = Json { out, schemas, style, meta: arguments.meta, line: Vec::new() };
-            read(&log, &range, shutdown, &mut printer)
+            read(&*log, &range, shutdown, &mut printer)
         }
         Format::Avro => {
             let Some((_, reader)) = schemas.of_topic(range.topic)? else {
@@ -143,7 +143,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
             };
             let writer = ContainerWriter::new(out, &reader, Codec::Null)?;
             let mut printer = Avro { writer, schemas, reader, plans: HashMap::new(), datum: Vec::new() };
-            read(&log, &range, shutdown, &mut printer)?;
+            read(&*log, &range, shutdown, &mut printer)?;
             printer.writer.finish()?.flush().context("cannot write the file")
         }
     }

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{PIPELINE, assemble, load, log_of};
-use crate::log::Log;
-use crate::log::embedded::EmbeddedLog;
-use crate::pipeline::{Purpose, TopicSchema};
+use super::{PIPELINE, assemble, load};
+use crate::log::LogError;
+use crate::pipeline::{Location, Purpose, TopicSchema};
 
 /// What was typed.
 #[derive(clap::Args, Debug, Clone)]
@@ -28,21 +27,16 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
     let path = args.pipeline.clone().unwrap_or_else(|| PathBuf::from(PIPELINE));
     let config = load(&path, &args.set)?;
     let built = assemble(&config, Purpose::Check)?;
-    let (log_path, _) = log_of(&config)?;
-    if log_path.exists() {
+    let location = Location::of(&config);
+    if location.file().is_none_or(|path| path.exists()) {
         // What is there already must fit: partitions of topics, columns of tables.
-        let log = EmbeddedLog::open_read_only(&log_path)?;
+        let log = location.look()?.log();
         for topic in &built.topics {
             if let Some(found) = log.topic(&topic.name)?
                 && found.partitions.len() != topic.partitions as usize
             {
                 let (topic, wanted) = (topic.name.clone(), topic.partitions);
-                return Err(crate::log::LogError::Partitions {
-                    topic,
-                    existing: found.partitions.len() as u32,
-                    wanted,
-                }
-                .into());
+                return Err(LogError::Partitions { topic, existing: found.partitions.len() as u32, wanted }.into());
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -11,7 +10,6 @@ use super::{PIPELINE, assemble, load, open_log};
 use crate::cli::failure::Usage;
 use crate::config::{self, Format, Input};
 use crate::feed::generate::{Generator, GeneratorOptions};
-use crate::log::Log;
 use crate::pipeline::{Purpose, Until, Watched, prepare, run as run_pipeline};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
@@ -82,7 +80,7 @@ pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result
     let log = open_log(&config)?;
     let built = assemble(&config, Purpose::Run(shutdown.clone()))?;
     prepare(&built, &config, &log)?;
-    let log: Arc<dyn Log> = Arc::new(log);
+    let log = log.log();
     let mut progress = Progress::new(&|_| None);
     let tick = |watched: &Watched| progress.tick(watched);
     let outcome = run_pipeline(built, &log, config.log.commit_interval, Until::Drained, shutdown, tick)?;

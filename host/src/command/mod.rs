@@ -12,10 +12,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
 
-use crate::config::{LogKind, Pipeline, RegistryKind, Schemas};
-use crate::log::embedded::{Durability, EmbeddedLog, Options};
+use crate::config::{Pipeline, RegistryKind, Schemas};
 use crate::module::Sandbox;
-use crate::pipeline::{Built, Naming, Purpose, SchemaStore, build};
+use crate::pipeline::{Built, Location, Naming, OpenLog, Purpose, SchemaStore, build};
 use crate::schema::{FileRegistry, HttpRegistry, Registry, RegistryError, SchemaDir};
 
 /// The file that is meant where none is named.
@@ -66,26 +65,9 @@ fn assemble(config: &Pipeline, purpose: Purpose) -> Result<Built> {
     Ok(build(config, &sandbox, &dir, schemas)?)
 }
 
-/// The file of the log, and how it is kept.
-fn log_of(config: &Pipeline) -> Result<(PathBuf, Options)> {
-    match &config.log.kind {
-        LogKind::Embedded { path, sync } => {
-            let durability = match sync {
-                crate::config::Sync::Full => Durability::Full,
-                crate::config::Sync::Normal => Durability::Normal,
-            };
-            Ok((path.clone(), Options { durability, ..Options::default() }))
-        }
-        LogKind::Kafka { .. } => {
-            config.require_built_in()?;
-            Err(anyhow!("no log"))
-        }
-    }
-}
-
-fn open_log(config: &Pipeline) -> Result<EmbeddedLog> {
-    let (path, options) = log_of(config)?;
-    Ok(EmbeddedLog::open(&path, options)?)
+/// The log, to run on it.
+fn open_log(config: &Pipeline) -> Result<OpenLog> {
+    Ok(Location::of(config).open()?)
 }
 
 fn load(path: &Path, overrides: &[String]) -> Result<Pipeline> {

@@ -268,7 +268,7 @@ impl Session for PipeSession {
         Ok(())
     }
 
-    fn max_record_bytes(&self) -> usize {
+    fn max_record_bytes(&self, _: &str) -> usize {
         usize::MAX
     }
 

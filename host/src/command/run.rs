@@ -1,7 +1,6 @@
 //! `host run` in its three forms: a pipeline, one stage of it, or a module as a pipe.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -146,7 +145,7 @@ fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: 
         built.feeds.clear();
         built.sinks.clear();
     }
-    let log: Arc<dyn Log> = Arc::new(log);
+    let log = log.log();
     let until = if until_end { Until::Drained } else { Until::Stopped };
     let lag = |role: &str| lag(config, &*log, role);
     let mut progress = Progress::new(&lag);

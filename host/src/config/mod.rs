@@ -367,9 +367,6 @@ impl Pipeline {
     /// # Errors
     /// The first part that it was built without.
     pub fn require_built_in(&self) -> Result<(), NotBuiltIn> {
-        if matches!(self.log.kind, LogKind::Kafka { .. }) {
-            return Err(NotBuiltIn { key: "log.kind", value: "kafka" });
-        }
         if self.tables.values().any(|table| table.store == Store::Cassandra) {
             return Err(NotBuiltIn { key: "tables.….store", value: "cassandra" });
         }

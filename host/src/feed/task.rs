@@ -51,10 +51,7 @@ pub struct FeedTask {
 pub fn run_feed(mut session: Box<dyn Session>, mut task: FeedTask, stop: &AtomicBool) -> Result<(), Stop> {
     let mut failed = 0;
     loop {
-        let state = match session.poll(1, Duration::ZERO)? {
-            Event::Assigned { state, .. } => state,
-            _ => None,
-        };
+        let Some(state) = place(&mut *session, stop)? else { return Ok(()) };
         let name = task.name.clone();
         let broken = |error: super::FeedError| Stop::Policy(format!("feed `{name}`: {error}"));
         let mut source = (task.open)(state.as_deref()).map_err(broken)?;
@@ -73,6 +70,16 @@ pub fn run_feed(mut session: Box<dyn Session>, mut task: FeedTask, stop: &Atomic
             return Ok(());
         }
     }
+}
+
+/// Waits until the feed is this session's, and tells the state that it was left in. None if it is to stop before.
+fn place(session: &mut dyn Session, stop: &AtomicBool) -> Result<Option<Option<Bytes>>, Stop> {
+    while !stop.load(Ordering::Relaxed) {
+        if let Event::Assigned { state, .. } = session.poll(1, WAIT)? {
+            return Ok(Some(state));
+        }
+    }
+    Ok(None)
 }
 
 impl FeedTask {

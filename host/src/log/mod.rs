@@ -16,6 +16,8 @@
 //! - **Partitioning.** Keyed records go to partition `murmur2(key) & 0x7fffffff % partitions`, as Kafka's Java client
 //!   sends them. Records of one batch without a key go to one partition, which changes from batch to batch.
 //!
+//! A Kafka log can be told to promise less of a step (`at-least-once`): after a failure it may be done again, in part.
+//!
 //! Not promised: that a batch handed out equals a batch appended, that a committed offset is one of an existing record,
 //! or that a timestamp grows with the offset.
 
@@ -27,6 +29,10 @@ use bytes::Bytes;
 use crate::table::{Rows, TableError};
 
 pub mod embedded;
+pub mod kafka;
+
+/// Kafka's limit to the name of a topic.
+const MAX_NAME_BYTES: usize = 249;
 
 /// A store of topics. Shared by all threads of a host.
 pub trait Log: Send + Sync {
@@ -97,8 +103,9 @@ pub trait Session: Send {
     /// If the store cannot be read.
     fn abort(&mut self) -> Result<(), LogError>;
 
-    /// Bytes of the largest record that [`Session::append`] takes, counting all of its parts as they are written.
-    fn max_record_bytes(&self) -> usize;
+    /// Bytes of the largest record that [`Session::append`] takes for a topic, counting all of its parts as they are
+    /// written.
+    fn max_record_bytes(&self, topic: &str) -> usize;
 
     /// Whether [`Commit::rows`] is taken, which is so when the tables live in the log's own store.
     fn holds_tables(&self) -> bool;
@@ -169,6 +176,28 @@ pub struct NewTopic {
     pub retention: Retention,
 }
 
+// === impl NewTopic ===
+
+impl NewTopic {
+    /// Whether there can be such a topic.
+    ///
+    /// # Errors
+    /// [`LogError::BadName`], [`LogError::BadPartitions`].
+    pub(crate) fn check(&self, max_partitions: u32) -> Result<(), LogError> {
+        let name = &self.name;
+        let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(is_legal) || name == "." || name == ".."
+        {
+            return Err(LogError::BadName(name.clone()));
+        }
+        if self.partitions == 0 || self.partitions > max_partitions {
+            let (topic, wanted) = (name.clone(), self.partitions);
+            return Err(LogError::BadPartitions { topic, wanted, limit: max_partitions });
+        }
+        Ok(())
+    }
+}
+
 /// How long records are kept. None is for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
@@ -207,8 +236,8 @@ pub struct PartitionInfo {
     pub start: i64,
     /// The offset that the next record gets.
     pub end: i64,
-    /// Bytes on disk.
-    pub bytes: i64,
+    /// Bytes on disk, if the store tells.
+    pub bytes: Option<i64>,
 }
 
 /// What can go wrong with a log.
@@ -297,6 +326,14 @@ pub enum LogError {
         /// The file.
         path: String,
         /// What was found where.
+        what: String,
+    },
+    /// A setting of the store's client.
+    #[error("[log.properties] `{name}`: {what}")]
+    Setting {
+        /// The setting.
+        name: String,
+        /// What is wrong with it.
         what: String,
     },
     /// The store failed.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bespoke_boundary::{Mismatch, Output, Plan, names, output_schema};
 
+use super::open::OpenLog;
 use super::schemas::{SchemaStore, TopicSchema};
 use crate::config::{self, Pipeline};
-use crate::log::embedded::EmbeddedLog;
-use crate::log::{Log, LogError, NewTopic};
+use crate::log::{LogError, NewTopic};
 use crate::module::{Instance, Limits, LoadError, Module, Sandbox};
 use crate::schema::framing::Frame;
 use crate::schema::{DirError, RegistryError, SchemaDir};
@@ -210,7 +210,8 @@ pub fn build(
 ///
 /// # Errors
 /// A topic or a table that is there with another shape.
-pub fn prepare(built: &Built, config: &Pipeline, log: &EmbeddedLog) -> Result<(), BuildError> {
+pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), BuildError> {
+    let log = open.log();
     for topic in &built.topics {
         if config.create_topics {
             log.create_topic(topic)?;
@@ -219,7 +220,7 @@ pub fn prepare(built: &Built, config: &Pipeline, log: &EmbeddedLog) -> Result<()
         }
     }
     for (table, create) in &built.tables {
-        log.ensure_table(table, *create)?;
+        open.ensure_table(table, *create)?;
     }
     Ok(())
 }

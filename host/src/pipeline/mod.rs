@@ -4,9 +4,11 @@
 //! fit modules, outputs that go nowhere, tables of another shape. [`run`] starts a thread per worker and waits.
 
 mod build;
+mod open;
 mod run;
 mod schemas;
 
 pub use build::{BuildError, Built, BuiltFeed, build, prepare};
+pub use open::{Location, OpenLog};
 pub use run::{Outcome, Until, Watched, run};
 pub use schemas::{Naming, Purpose, SchemaStore, TopicSchema};

@@ -215,9 +215,10 @@ impl StageTask {
 
     /// A record that the log would not take is an answer that cannot be used.
     fn too_large(&self, session: &dyn Session, output: usize, emitter: &Emitter) -> Option<Fault> {
-        let (bytes, limit) = (emitter.largest_bytes(), session.max_record_bytes());
+        let topic = &self.stage.outputs[output].topic;
+        let (bytes, limit) = (emitter.largest_bytes(), session.max_record_bytes(topic));
         let reason = || {
-            let (function, topic) = (self.stage.plan.signature().function.name(), &self.stage.outputs[output].topic);
+            let function = self.stage.plan.signature().function.name();
             format!(
                 "{function}: a record of about {bytes} bytes for topic `{topic}` is larger than the limit of {limit}"
             )

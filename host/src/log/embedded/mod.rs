@@ -35,7 +35,6 @@ mod writer;
 
 /// A topic of more partitions is a mistake on one machine.
 const MAX_PARTITIONS: u32 = 10_000;
-const MAX_NAME_BYTES: usize = 249;
 /// How the names of the tables begin that the log keeps for itself.
 const OWN_TABLES: &str = "bespoke_";
 /// SQLite keeps blobs of up to 1 GB; a batch is a record and at most 1 MiB before it.
@@ -153,7 +152,7 @@ impl EmbeddedLog {
 
 impl Log for EmbeddedLog {
     fn create_topic(&self, topic: &NewTopic) -> Result<Created, LogError> {
-        check_topic(topic)?;
+        topic.check(MAX_PARTITIONS)?;
         let mut writer = self.shared.writer()?;
         // Under the writer's lock, so that two threads do not create one topic.
         if let Ok(existing) = self.shared.topic(&topic.name) {
@@ -299,19 +298,6 @@ fn located(path: &Path) -> Result<PathBuf, LogError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
     Ok(folder.canonicalize().map_err(failed)?.join(name))
-}
-
-fn check_topic(topic: &NewTopic) -> Result<(), LogError> {
-    let name = &topic.name;
-    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(is_legal) || name == "." || name == ".." {
-        return Err(LogError::BadName(name.clone()));
-    }
-    if topic.partitions == 0 || topic.partitions > MAX_PARTITIONS {
-        let (topic, wanted) = (name.clone(), topic.partitions);
-        return Err(LogError::BadPartitions { topic, wanted, limit: MAX_PARTITIONS });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -145,7 +145,7 @@ impl Session for EmbeddedSession {
         Ok(())
     }
 
-    fn max_record_bytes(&self) -> usize {
+    fn max_record_bytes(&self, _: &str) -> usize {
         self.shared.options.max_record_bytes
     }
 

@@ -234,7 +234,7 @@ fn retention_that_is_asked_for_later_counts() {
         let mut producer = log.join(member("feed", None)).expect("a session");
         commit(&mut *producer, "t", &numbered(0..3, 4)).expect("committed");
         let left = log.topic("t").expect("readable").expect("there").partitions[0];
-        assert_eq!((left.start, left.end, left.bytes), (3, 3, 0));
+        assert_eq!((left.start, left.end, left.bytes), (3, 3, Some(0)));
     }
     let log = case.open(Options::default());
     assert_eq!(log.topic("t").expect("readable").expect("there").retention, retention);

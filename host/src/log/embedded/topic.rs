@@ -58,7 +58,8 @@ impl Topic {
     pub(super) fn load(stored: StoredTopic, store: &Store) -> Result<Self, LogError> {
         let StoredTopic { id, info } = stored;
         for (index, p) in info.partitions.iter().enumerate() {
-            let is_counted = (0..=p.end).contains(&p.start) && p.end <= MAX_COUNT && (0..=MAX_COUNT).contains(&p.bytes);
+            let bytes = p.bytes.unwrap_or_default();
+            let is_counted = (0..=p.end).contains(&p.start) && p.end <= MAX_COUNT && (0..=MAX_COUNT).contains(&bytes);
             if p.partition as usize != index || !is_counted {
                 return Err(
                     store.damaged(format!("partition {} of topic `{}` cannot be right", p.partition, info.name))
@@ -68,7 +69,7 @@ impl Topic {
         let partitions = info.partitions.iter().map(|p| Partition {
             start: AtomicI64::new(p.start),
             end: AtomicI64::new(p.end),
-            bytes: AtomicI64::new(p.bytes),
+            bytes: AtomicI64::new(p.bytes.unwrap_or_default()),
             tail: Mutex::default(),
         });
         let partitions = partitions.collect();

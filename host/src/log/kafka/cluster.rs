@@ -1,0 +1,340 @@
+//! What all sessions of a log share: what is known of topics, and clients that are in no group.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic as NewKafkaTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::context::Context;
+use super::cursor::Cursor;
+use super::{Options, properties};
+use crate::log::LogError;
+
+/// How long one request may take before it is tried again.
+pub(super) const REQUEST: Duration = Duration::from_secs(5);
+/// How long what is known of a topic is taken to be so. Partitions may be added at any time.
+const FRESH: Duration = Duration::from_secs(30);
+/// Pause between attempts.
+const PAUSE: Duration = Duration::from_millis(200);
+/// The most that a topic takes if it does not tell: Kafka's default.
+const DEFAULT_MESSAGE_BYTES: usize = 1_048_588;
+/// Cursors that are kept for who reads on.
+const IDLE_CURSORS: usize = 2;
+
+/// The clients of a log that are in no group.
+pub(super) struct Cluster {
+    pub(super) options: Options,
+    admin: AdminClient<Context>,
+    /// Sees what is committed.
+    plain: BaseConsumer<Context>,
+    /// Sees all.
+    uncommitted: BaseConsumer<Context>,
+    topics: Mutex<HashMap<String, (Instant, Arc<Topic>)>>,
+    groups: Mutex<HashMap<String, Arc<BaseConsumer<Context>>>>,
+    cursors: Mutex<Vec<Cursor>>,
+}
+
+/// What has to be known of a topic to write to it.
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub name: String,
+    pub partitions: u32,
+    /// Bytes of the largest record, counting all of its parts.
+    pub max_record_bytes: usize,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    pub(super) fn new(options: Options) -> Result<Self, LogError> {
+        properties::check(&options)?;
+        let failed = |error| store(&options, error);
+        let plain = properties::plain(&options);
+        let mut all = plain.clone();
+        all.set("isolation.level", "read_uncommitted");
+        Ok(Self {
+            admin: plain.create_with_context(Context::default()).map_err(failed)?,
+            plain: plain.create_with_context(Context::default()).map_err(failed)?,
+            uncommitted: all.create_with_context(Context::default()).map_err(failed)?,
+            topics: Mutex::default(),
+            groups: Mutex::default(),
+            cursors: Mutex::default(),
+            options,
+        })
+    }
+
+    /// An error of the brokers or of the client.
+    pub(super) fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LogError {
+        store(&self.options, error)
+    }
+
+    /// What is known of a topic that is written to.
+    pub(super) fn writable(&self, name: &str) -> Result<Arc<Topic>, LogError> {
+        let known = self.topics.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some((since, topic)) = &known
+            && since.elapsed() < FRESH
+        {
+            return Ok(topic.clone());
+        }
+        let found = self.partitions(name).and_then(|partitions| {
+            let partitions = partitions.ok_or_else(|| LogError::NoTopic(name.to_owned()))?;
+            let of_topic = self.settings(&[name])?.remove(name).and_then(|settings| settings.max_message_bytes);
+            let of_topic = of_topic.unwrap_or(DEFAULT_MESSAGE_BYTES).saturating_sub(properties::OVERHEAD_BYTES);
+            let max_record_bytes = of_topic.min(properties::max_record_bytes(&self.options.properties));
+            Ok(Arc::new(Topic { name: name.to_owned(), partitions, max_record_bytes }))
+        });
+        let topic = match (found, known) {
+            (Ok(found), _) => found,
+            (Err(error @ LogError::NoTopic(_)), _) | (Err(error), None) => return Err(error),
+            // What was so is better than nothing while the brokers are away.
+            (Err(error), Some((_, topic))) => {
+                tracing::warn!(%error, topic = name, "going on with what was known of the topic");
+                topic
+            }
+        };
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.insert(name.to_owned(), (Instant::now(), topic.clone()));
+        Ok(topic)
+    }
+
+    /// How many partitions a topic has, if there is one.
+    pub(super) fn partitions(&self, name: &str) -> Result<Option<u32>, LogError> {
+        self.patiently("asking for a topic", || {
+            let metadata = self.plain.fetch_metadata(Some(name), REQUEST)?;
+            let Some(topic) = metadata.topics().first() else { return Ok(None) };
+            match topic.error() {
+                None => Ok(Some(topic.partitions().len() as u32)),
+                Some(
+                    RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+                    | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
+                    | RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
+                ) => Ok(None),
+                Some(error) => Err(KafkaError::MetadataFetch(error.into())),
+            }
+        })
+    }
+
+    /// The brokers, and one topic or all.
+    pub(super) fn metadata(&self, topic: Option<&str>) -> Result<Metadata, LogError> {
+        self.patiently("asking for topics", || self.plain.fetch_metadata(topic, REQUEST))
+    }
+
+    /// The first offset that is kept and the one after the last record that is committed.
+    pub(super) fn range(&self, topic: &str, partition: u32) -> Result<(i64, i64), LogError> {
+        let ask = || self.plain.fetch_watermarks(topic, partition as i32, REQUEST);
+        self.patiently("asking for offsets", ask)
+    }
+
+    /// The first offset, asked once.
+    pub(super) fn start(&self, topic: &str, partition: u32) -> Result<i64, KafkaError> {
+        self.plain.fetch_watermarks(topic, partition as i32, REQUEST).map(|(start, _)| start)
+    }
+
+    /// The offset after the last record, committed or not.
+    pub(super) fn head(&self, topic: &str, partition: u32) -> Result<i64, LogError> {
+        let ask = || self.uncommitted.fetch_watermarks(topic, partition as i32, REQUEST);
+        Ok(self.patiently("asking for offsets", ask)?.1)
+    }
+
+    /// The positions of a group, where it has any.
+    pub(super) fn positions(&self, group: &str, topic: &str, partitions: u32) -> Result<Vec<Option<i64>>, LogError> {
+        let client = {
+            let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+            match groups.get(group) {
+                Some(client) => client.clone(),
+                None => {
+                    let config = properties::positions(&self.options, group);
+                    let client = config.create_with_context(Context::default()).map_err(|error| self.failed(error))?;
+                    groups.entry(group.to_owned()).or_insert(Arc::new(client)).clone()
+                }
+            }
+        };
+        let mut asked = TopicPartitionList::with_capacity(partitions as usize);
+        (0..partitions).for_each(|partition| _ = asked.add_partition(topic, partition as i32));
+        self.patiently("asking for positions", || {
+            let _ = client.poll(Duration::ZERO);
+            let told = client.committed_offsets(asked.clone(), REQUEST)?;
+            let position = |partition: u32| {
+                let found = told.find_partition(topic, partition as i32);
+                match found.map(|found| (found.error(), found.offset())) {
+                    Some((Err(error), _)) => Err(error),
+                    Some((Ok(()), Offset::Offset(offset))) => Ok(Some(offset)),
+                    _ => Ok(None),
+                }
+            };
+            (0..partitions).map(position).collect()
+        })
+    }
+
+    /// Creates a topic. False if it is there.
+    pub(super) fn create(&self, name: &str, partitions: u32, settings: &[(&str, &str)]) -> Result<bool, LogError> {
+        let replication = TopicReplication::Fixed(self.options.replication.unwrap_or(-1));
+        let mut topic = NewKafkaTopic::new(name, partitions as i32, replication);
+        topic.config.extend_from_slice(settings);
+        let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
+        let is_new = self.patiently("creating a topic", || {
+            match wait_for(self.admin.create_topics([&topic], &options))?.pop() {
+                Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+                Some(Err((_, code))) => Err(KafkaError::AdminOp(code)),
+                _ => Ok(true),
+            }
+        })?;
+        self.patiently("waiting for a new topic", || {
+            let metadata = self.plain.fetch_metadata(Some(name), REQUEST)?;
+            let is_ready = metadata.topics().first().is_some_and(|topic| {
+                topic.partitions().len() >= partitions as usize && topic.partitions().iter().all(|p| p.leader() >= 0)
+            });
+            if is_ready || !is_new {
+                Ok(())
+            } else {
+                Err(KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable))
+            }
+        })?;
+        Ok(is_new)
+    }
+
+    /// The settings of topics. Who may not see them gets none.
+    pub(super) fn settings(&self, topics: &[&str]) -> Result<HashMap<String, TopicSettings>, LogError> {
+        let options = AdminOptions::new().request_timeout(Some(REQUEST));
+        let told = self.patiently("asking for settings", || {
+            let resources: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+            wait_for(self.admin.describe_configs(&resources, &options))
+        })?;
+        let mut settings = HashMap::new();
+        for (name, told) in topics.iter().zip(told) {
+            match told {
+                Ok(resource) => {
+                    let number = |name: &str| resource.get(name)?.value.as_deref()?.parse::<i64>().ok();
+                    let known = TopicSettings {
+                        retention_ms: number("retention.ms").filter(|ms| *ms >= 0),
+                        retention_bytes: number("retention.bytes").filter(|bytes| *bytes >= 0),
+                        max_message_bytes: number("max.message.bytes").and_then(|bytes| usize::try_from(bytes).ok()),
+                    };
+                    settings.insert((*name).to_owned(), known);
+                }
+                Err(code) => tracing::debug!(topic = name, %code, "its settings are not told"),
+            }
+        }
+        Ok(settings)
+    }
+
+    /// A cursor at the offset, if one was left there, or a new one.
+    pub(super) fn cursor(&self, topic: &str, partition: u32, offset: i64) -> Result<Cursor, LogError> {
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = cursors.iter().position(|cursor| cursor.is_at(topic, partition, offset)) {
+            return Ok(cursors.swap_remove(at));
+        }
+        let free = if cursors.len() >= IDLE_CURSORS { Some(cursors.swap_remove(0)) } else { None };
+        drop(cursors);
+        let client = match free {
+            Some(cursor) => cursor.into_client(),
+            None => {
+                let config = properties::plain(&self.options);
+                Arc::new(config.create_with_context(Context::default()).map_err(|error| self.failed(error))?)
+            }
+        };
+        Cursor::start(client, topic, partition, offset).ok_or_else(|| self.failed("reading does not start"))
+    }
+
+    /// Keeps a cursor for who reads on.
+    pub(super) fn keep(&self, cursor: Cursor) {
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        if cursors.len() < IDLE_CURSORS {
+            cursors.push(cursor);
+        }
+    }
+
+    /// Tries until it works, it cannot, or patience is at its end.
+    fn patiently<T>(&self, doing: &str, mut attempt: impl FnMut() -> Result<T, KafkaError>) -> Result<T, LogError> {
+        let begin = Instant::now();
+        let mut told = false;
+        loop {
+            // Serves the clients' logs.
+            let _ = self.plain.poll(Duration::ZERO);
+            let _ = self.uncommitted.poll(Duration::ZERO);
+            match attempt() {
+                Ok(done) => return Ok(done),
+                Err(error) if is_passing(&error) && begin.elapsed() < self.options.patience => {
+                    if !told && begin.elapsed() > Duration::from_secs(2) {
+                        told = true;
+                        tracing::warn!(%error, brokers = self.options.bootstrap, "{doing}: waiting for the brokers");
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+}
+
+/// What a topic says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TopicSettings {
+    pub retention_ms: Option<i64>,
+    pub retention_bytes: Option<i64>,
+    pub max_message_bytes: Option<usize>,
+}
+
+/// Whether it may pass by itself: brokers that are away or busy with becoming ready.
+pub(super) fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(error, KafkaError::Canceled)
+        || error.rdkafka_error_code().is_some_and(|code| {
+            matches!(
+                code,
+                Code::BrokerTransportFailure
+                    | Code::AllBrokersDown
+                    | Code::Resolve
+                    | Code::OperationTimedOut
+                    | Code::MessageTimedOut
+                    | Code::RequestTimedOut
+                    | Code::TimedOutQueue
+                    | Code::WaitingForCoordinator
+                    | Code::LeaderNotAvailable
+                    | Code::NotLeaderForPartition
+                    | Code::BrokerNotAvailable
+                    | Code::ReplicaNotAvailable
+                    | Code::NetworkException
+                    | Code::CoordinatorLoadInProgress
+                    | Code::CoordinatorNotAvailable
+                    | Code::NotCoordinator
+                    | Code::NotController
+                    | Code::UnstableOffsetCommit
+                    | Code::UnknownTopicOrPartition
+                    | Code::UnknownPartition
+            )
+        })
+}
+
+fn store(options: &Options, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LogError {
+    LogError::Store { path: options.bootstrap.clone(), source: error.into() }
+}
+
+/// Waits for an answer of the admin client, which comes from a thread of its own.
+fn wait_for<F: Future>(answer: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut answer = pin!(answer);
+    loop {
+        match answer.as_mut().poll(&mut context) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}

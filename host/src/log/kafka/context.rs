@@ -1,0 +1,115 @@
+//! What librdkafka tells a client besides records: log lines, errors, and that partitions come or go.
+//!
+//! A rebalance is only noted here. It is answered by the session, between two polls, when what belongs to the partitions
+//! is done; librdkafka waits for that answer. Only a consumer that is being closed answers at once.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaRespErr;
+
+/// Beside each client.
+#[derive(Default)]
+pub(super) struct Context {
+    changes: Mutex<VecDeque<Change>>,
+    closing: AtomicBool,
+}
+
+/// A change of the assignment that waits for its answer.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// These partitions are to be taken.
+    Assigned(Vec<u32>),
+    /// These are to be given up.
+    Revoked {
+        /// Which.
+        partitions: Vec<u32>,
+        /// Others may have them already.
+        lost: bool,
+    },
+}
+
+// === impl Context ===
+
+impl Context {
+    /// The change that waits for its answer.
+    pub(super) fn change(&self) -> Option<Change> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// From now on partitions are given up as soon as that is asked for.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level as i32, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        error_line(&error.to_string(), reason);
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let is_assign = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Relaxed) {
+            let answered = if is_assign { take_up(consumer, list) } else { give_up(consumer, list) };
+            if let Err(error) = answered {
+                tracing::debug!(%error, "rebalance while closing");
+            }
+            return;
+        }
+        let partitions = list.elements().iter().map(|element| element.partition() as u32).collect();
+        let change = if is_assign {
+            Change::Assigned(partitions)
+        } else {
+            Change::Revoked { partitions, lost: consumer.assignment_lost() }
+        };
+        tracing::debug!(?change, "rebalance");
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+    }
+}
+
+/// Answers an assignment: reads these partitions from the offsets in the list on.
+pub(super) fn take_up(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> Result<(), KafkaError> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Eager => consumer.assign(list),
+        _ => consumer.incremental_assign(list),
+    }
+}
+
+/// Answers a revocation: reads these partitions no more.
+pub(super) fn give_up(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) -> Result<(), KafkaError> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Eager => consumer.unassign(),
+        _ => consumer.incremental_unassign(list),
+    }
+}
+
+/// A line of librdkafka's own log. Its notices are details to us.
+pub(super) fn log_line(level: i32, facility: &str, line: &str) {
+    match level {
+        // It has one set of properties for consumers and producers, and warns of each that only the other uses.
+        _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        // Told by errors too.
+        _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        0..=3 => tracing::warn!(target: "librdkafka", facility, "{line}"),
+        4 => tracing::info!(target: "librdkafka", facility, "{line}"),
+        _ => tracing::debug!(target: "librdkafka", facility, "{line}"),
+    }
+}
+
+/// An error that librdkafka goes on from by itself, such as a broker that is away.
+pub(super) fn error_line(error: &str, reason: &str) {
+    tracing::warn!(target: "librdkafka", error, "{reason}");
+}

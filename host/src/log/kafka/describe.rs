@@ -1,0 +1,81 @@
+//! What there is to tell of topics: offsets, sizes, retention.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rdkafka::metadata::{Metadata, MetadataTopic};
+
+use super::cluster::Cluster;
+use super::log_dirs;
+use crate::log::{LogError, PartitionInfo, Retention, TopicInfo};
+
+/// Kafka's own topics begin like this.
+const INTERNAL: &str = "__";
+
+/// One topic, if it is there.
+pub(super) fn topic(cluster: &Cluster, name: &str) -> Result<Option<TopicInfo>, LogError> {
+    if cluster.partitions(name)?.is_none() {
+        return Ok(None);
+    }
+    let metadata = cluster.metadata(Some(name))?;
+    let topics: Vec<&MetadataTopic> = metadata.topics().iter().filter(|topic| topic.error().is_none()).collect();
+    Ok(describe(cluster, &metadata, &topics)?.pop())
+}
+
+/// All topics but Kafka's own, by name.
+pub(super) fn topics(cluster: &Cluster) -> Result<Vec<TopicInfo>, LogError> {
+    let metadata = cluster.metadata(None)?;
+    let is_ours = |topic: &&MetadataTopic| !topic.name().starts_with(INTERNAL) && topic.error().is_none();
+    let mut topics: Vec<&MetadataTopic> = metadata.topics().iter().filter(is_ours).collect();
+    topics.sort_unstable_by_key(|topic| topic.name());
+    describe(cluster, &metadata, &topics)
+}
+
+fn describe(cluster: &Cluster, metadata: &Metadata, topics: &[&MetadataTopic]) -> Result<Vec<TopicInfo>, LogError> {
+    if topics.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<&str> = topics.iter().map(|topic| topic.name()).collect();
+    let settings = cluster.settings(&names)?;
+    let sizes = sizes(cluster, metadata, topics);
+    let mut infos = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let name = topic.name();
+        let partitions = (0..topic.partitions().len() as u32).map(|partition| {
+            let (start, end) = cluster.range(name, partition)?;
+            let bytes = sizes.get(&(name.to_owned(), partition)).copied();
+            Ok(PartitionInfo { partition, start, end, bytes })
+        });
+        let partitions = partitions.collect::<Result<_, LogError>>()?;
+        let of_topic = settings.get(name).copied().unwrap_or_default();
+        let retention = Retention { age_ms: of_topic.retention_ms, bytes: of_topic.retention_bytes };
+        infos.push(TopicInfo { name: name.to_owned(), partitions, retention });
+    }
+    Ok(infos)
+}
+
+/// The bytes of each partition, as its leader has them. Who cannot be asked knows nothing.
+fn sizes(cluster: &Cluster, metadata: &Metadata, topics: &[&MetadataTopic]) -> HashMap<(String, u32), i64> {
+    let security = cluster.options.properties.get("security.protocol");
+    if security.is_some_and(|protocol| !protocol.eq_ignore_ascii_case("plaintext")) {
+        return HashMap::new();
+    }
+    let mut by_leader: BTreeMap<i32, Vec<(&str, Vec<u32>)>> = BTreeMap::new();
+    for topic in topics {
+        for partition in topic.partitions() {
+            let of_leader = by_leader.entry(partition.leader()).or_default();
+            match of_leader.last_mut() {
+                Some((name, partitions)) if *name == topic.name() => partitions.push(partition.id() as u32),
+                _ => of_leader.push((topic.name(), vec![partition.id() as u32])),
+            }
+        }
+    }
+    let mut sizes = HashMap::new();
+    for (leader, partitions) in by_leader {
+        let Some(broker) = metadata.brokers().iter().find(|broker| broker.id() == leader) else { continue };
+        match log_dirs::sizes(broker.host(), broker.port() as u16, &partitions) {
+            Ok(told) => sizes.extend(told),
+            Err(error) => tracing::debug!(%error, broker = leader, "sizes are not told"),
+        }
+    }
+    sizes
+}

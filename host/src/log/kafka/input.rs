@@ -1,0 +1,407 @@
+//! The consuming half of a session: which partitions are its own, and their records.
+//!
+//! A partition is *arriving* when the group has given it to this member, or when a step was thrown away: its committed
+//! position and state have to be found. Then it is *read*. A revocation is answered only when each partition was announced
+//! as revoked and the next poll has come, so that what was read of it could be committed; until then librdkafka keeps the
+//! group waiting. In between nothing is handed out, so that this takes no longer than one commit.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bespoke_record::Batch;
+use bytes::Bytes;
+use rdkafka::bindings::rd_kafka_t;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::cluster::{Cluster, REQUEST, is_passing};
+use super::context::{Change, Context, give_up, take_up};
+use super::native::{Note, Queue};
+use super::{properties, state};
+use crate::log::{Event, LogError, Member};
+
+/// How long to wait for records before looking whether the group has something to say.
+const SLICE: Duration = Duration::from_millis(50);
+/// How often the same trouble is told.
+const TELL: Duration = Duration::from_secs(5);
+
+/// The consumer of a session.
+pub(super) struct Input {
+    cluster: Arc<Cluster>,
+    group: String,
+    topic: String,
+    partitions: BTreeMap<u32, Partition>,
+    leaving: Option<Leaving>,
+    waiting: VecDeque<(u32, Batch)>,
+    told: Option<Instant>,
+    // Before the consumer, whose queue it is.
+    queue: Queue,
+    consumer: BaseConsumer<Context>,
+}
+
+/// A partition that belongs to this member.
+struct Partition {
+    stage: Stage,
+    /// The state that was committed last, once it is known.
+    state: Option<Option<Bytes>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The group has given it to this member; librdkafka waits to be told where to read.
+    Given,
+    /// It is being read, but from the wrong place.
+    Astray,
+    /// It is being read from this offset, which is to be announced.
+    Placed(i64),
+    Reading,
+}
+
+/// A revocation that is being answered.
+struct Leaving {
+    partitions: Vec<u32>,
+    /// Those that have been announced as assigned, and not yet as revoked.
+    announce: VecDeque<u32>,
+    lost: bool,
+}
+
+// === impl Input ===
+
+impl Input {
+    pub(super) fn new(cluster: Arc<Cluster>, topic: &str, member: &Member) -> Result<Self, LogError> {
+        let config = properties::consumer(&cluster.options, &member.group, member.worker);
+        let failed = |error: KafkaError| cluster.failed(error);
+        let consumer: BaseConsumer<Context> = config.create_with_context(Context::default()).map_err(failed)?;
+        consumer.subscribe(&[topic]).map_err(failed)?;
+        let queue = Queue::new(consumer.client().native_ptr()).ok_or_else(|| cluster.failed("no queue"))?;
+        let (group, topic) = (member.group.clone(), topic.to_owned());
+        let (partitions, waiting) = (BTreeMap::new(), VecDeque::new());
+        Ok(Self { cluster, group, topic, partitions, leaving: None, waiting, told: None, queue, consumer })
+    }
+
+    pub(super) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    pub(super) fn native(&self) -> *mut rd_kafka_t {
+        self.consumer.client().native_ptr()
+    }
+
+    /// As [`crate::log::Session::poll`].
+    pub(super) fn poll(&mut self, max_records: usize, deadline: Instant) -> Result<Event, LogError> {
+        loop {
+            if let Some(event) = self.leave()? {
+                return Ok(event);
+            }
+            let stray = self.consumer.poll(Duration::ZERO);
+            if let Some(Err(error)) = stray {
+                self.serious(&error)?;
+            }
+            if self.change()? {
+                continue;
+            }
+            if self.is_lost() {
+                // Librdkafka is about to say so; what is still in the queue is not ours.
+                self.waiting.clear();
+            } else if let Some(event) = self.arrive()? {
+                return Ok(event);
+            } else if !self.is_arriving()
+                && let Some(event) = self.records(max_records, deadline)
+            {
+                return Ok(event);
+            } else if self.is_arriving() {
+                self.pause(deadline);
+            }
+            if Instant::now() >= deadline {
+                return Ok(Event::Idle);
+            }
+        }
+    }
+
+    /// Commits positions outside of a transaction.
+    pub(super) fn commit(&mut self, positions: &[(u32, i64)]) -> Result<(), LogError> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (partition, position) in positions {
+            list.add_partition_offset(&self.topic, *partition as i32, Offset::Offset(*position))
+                .map_err(|error| self.cluster.failed(error))?;
+        }
+        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| self.cluster.failed(error))
+    }
+
+    /// Whether all these partitions are this member's, so that their positions may be committed.
+    pub(super) fn check(&self, positions: &[(u32, i64)]) -> Result<(), LogError> {
+        let stranger = positions.iter().find(|(partition, _)| !self.partitions.contains_key(partition));
+        match stranger {
+            Some((partition, _)) => {
+                let what = format!("partition {partition} of `{}` is no longer this member's", self.topic);
+                Err(self.cluster.failed(what))
+            }
+            None if self.is_lost() => Err(self.cluster.failed("the group has given the partitions to others")),
+            None => Ok(()),
+        }
+    }
+
+    /// The step has happened.
+    pub(super) fn committed(&mut self, states: &[(u32, Bytes)]) {
+        for (number, state) in states {
+            if let Some(partition) = self.partitions.get_mut(number) {
+                partition.state = Some(Some(state.clone()));
+            }
+        }
+    }
+
+    /// The step was thrown away: all goes on from what is committed. If nobody knows whether it was, states are read
+    /// again.
+    pub(super) fn back(&mut self, is_known: bool) {
+        self.waiting.clear();
+        let leaving = self.leaving.as_ref().map_or(&[][..], |leaving| &leaving.partitions);
+        for (number, partition) in &mut self.partitions {
+            if !is_known {
+                partition.state = None;
+            }
+            // ## Placed, Reading => Astray
+            if matches!(partition.stage, Stage::Placed(_) | Stage::Reading) && !leaving.contains(number) {
+                partition.stage = Stage::Astray;
+            }
+        }
+    }
+
+    /// Goes on with a revocation: announces a partition or, when all are, gives them up.
+    fn leave(&mut self) -> Result<Option<Event>, LogError> {
+        let Some(leaving) = &mut self.leaving else { return Ok(None) };
+        if let Some(partition) = leaving.announce.pop_front() {
+            return Ok(Some(Event::Revoked { partition, lost: leaving.lost }));
+        }
+        // ## any => gone. One that was not taken up yet has to be, or librdkafka would not know what is given up.
+        let leaving = std::mem::take(&mut leaving.partitions);
+        self.leaving = None;
+        let gone: Vec<Option<Partition>> = leaving.iter().map(|number| self.partitions.remove(number)).collect();
+        let is_given = |gone: &Option<Partition>| gone.as_ref().is_some_and(|p| p.stage == Stage::Given);
+        let given: Vec<u32> = leaving.iter().zip(&gone).filter(|(_, gone)| is_given(gone)).map(|(n, _)| *n).collect();
+        let taken_up = if given.is_empty() { Ok(()) } else { take_up(&self.consumer, &self.list(&given)) };
+        taken_up
+            .and_then(|()| give_up(&self.consumer, &self.list(&leaving)))
+            .map_err(|error| self.cluster.failed(error))?;
+        Ok(None)
+    }
+
+    /// Takes note of what the group has decided. False if it has nothing to say.
+    fn change(&mut self) -> Result<bool, LogError> {
+        match self.consumer.context().change() {
+            None => Ok(false),
+            Some(Change::Assigned(partitions)) => {
+                // ## gone => Given
+                for partition in &partitions {
+                    self.partitions.insert(*partition, Partition { stage: Stage::Given, state: None });
+                }
+                if partitions.is_empty() {
+                    // Nothing to find out, but librdkafka waits all the same.
+                    take_up(&self.consumer, &TopicPartitionList::new()).map_err(|error| self.cluster.failed(error))?;
+                }
+                Ok(true)
+            }
+            Some(Change::Revoked { partitions, lost }) => {
+                let is_reading = |p: &&u32| self.partitions.get(p).is_some_and(|p| p.stage == Stage::Reading);
+                let announce = partitions.iter().filter(is_reading).copied().collect();
+                self.waiting.retain(|(partition, _)| !partitions.contains(partition));
+                self.leaving = Some(Leaving { partitions, announce, lost });
+                Ok(true)
+            }
+        }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.consumer.assignment_lost()
+    }
+
+    fn is_arriving(&self) -> bool {
+        self.partitions.values().any(|partition| partition.stage != Stage::Reading)
+    }
+
+    /// Finds the places of arriving partitions, and announces one that has its place.
+    fn arrive(&mut self) -> Result<Option<Event>, LogError> {
+        if let Err(error) = self.place() {
+            self.trouble(&error)?;
+            return Ok(None);
+        }
+        let placed = |(number, partition): (&u32, &Partition)| match partition.stage {
+            Stage::Placed(position) => Some((*number, position)),
+            _ => None,
+        };
+        let Some((number, position)) = self.partitions.iter().find_map(placed) else { return Ok(None) };
+        let known = self.partitions.get(&number).and_then(|partition| partition.state.clone());
+        let state = match known {
+            Some(state) => state,
+            // Read when the positions are settled, and so never older than they are.
+            None => state::read(&self.cluster, &self.group, number)?,
+        };
+        if let Some(partition) = self.partitions.get_mut(&number) {
+            // ## Placed => Reading
+            partition.stage = Stage::Reading;
+            partition.state = Some(state.clone());
+        }
+        Ok(Some(Event::Assigned { partition: number, position, state }))
+    }
+
+    /// Has librdkafka read arriving partitions from their committed positions on.
+    fn place(&mut self) -> Result<(), KafkaError> {
+        let of_stage = |stage: Stage| -> Vec<u32> {
+            let of_stage = self.partitions.iter().filter(|(_, partition)| partition.stage == stage);
+            of_stage.map(|(number, _)| *number).collect()
+        };
+        let (given, astray) = (of_stage(Stage::Given), of_stage(Stage::Astray));
+        if given.is_empty() && astray.is_empty() {
+            return Ok(());
+        }
+        // Fails while a transaction of whoever had them before is not settled.
+        let positions = self.positions(&[given.clone(), astray.clone()].concat())?;
+        let list = |partitions: &[u32]| -> Result<TopicPartitionList, KafkaError> {
+            let mut list = TopicPartitionList::with_capacity(partitions.len());
+            for partition in partitions {
+                list.add_partition_offset(&self.topic, *partition as i32, Offset::Offset(positions[partition]))?;
+            }
+            Ok(list)
+        };
+        if !given.is_empty() {
+            // ## Given => Placed
+            given.iter().for_each(|partition| _ = self.queue.forward(&self.topic, *partition));
+            take_up(&self.consumer, &list(&given)?)?;
+        }
+        if !astray.is_empty() {
+            // ## Astray => Placed. What was fetched is out of date from here on, also if it is in the queue.
+            let sought = self.consumer.seek_partitions(list(&astray)?, REQUEST)?;
+            sought.elements().iter().try_for_each(|element| element.error())?;
+        }
+        for (number, position) in positions {
+            if let Some(partition) = self.partitions.get_mut(&number) {
+                partition.stage = Stage::Placed(position);
+            }
+        }
+        Ok(())
+    }
+
+    /// The committed positions, or the first offset where there is none or retention has passed it.
+    fn positions(&self, partitions: &[u32]) -> Result<BTreeMap<u32, i64>, KafkaError> {
+        let committed = self.consumer.committed_offsets(self.list(partitions), REQUEST)?;
+        let mut positions = BTreeMap::new();
+        for element in committed.elements() {
+            element.error()?;
+            let partition = element.partition() as u32;
+            let start = self.cluster.start(&self.topic, partition)?;
+            let position = match element.offset() {
+                Offset::Offset(offset) => {
+                    if offset < start {
+                        let (group, topic) = (&self.group, &self.topic);
+                        tracing::warn!(group, topic, partition, offset, start, "retention has taken records unread");
+                    }
+                    offset.max(start)
+                }
+                _ => start,
+            };
+            positions.insert(partition, position);
+        }
+        Ok(positions)
+    }
+
+    /// The next records of any partition.
+    fn records(&mut self, max_records: usize, deadline: Instant) -> Option<Event> {
+        if self.waiting.is_empty() {
+            let wait = deadline.saturating_duration_since(Instant::now()).min(SLICE);
+            let taken = self.queue.take(max_records, wait);
+            let is_own = |number: &u32| self.partitions.get(number).is_some_and(|p| p.stage == Stage::Reading);
+            self.waiting.extend(taken.batches.into_iter().filter(|(partition, _)| is_own(partition)));
+            for (partition, note) in taken.notes {
+                if let Note::Failed(what) = note {
+                    tracing::warn!(topic = self.topic, partition, "reading: {what}");
+                }
+            }
+        }
+        let (partition, batch) = self.waiting.pop_front()?;
+        let batch = if batch.len() > max_records {
+            self.waiting.push_front((partition, batch.slice(max_records..batch.len())));
+            batch.slice(0..max_records)
+        } else {
+            batch
+        };
+        Some(Event::Records { partition, batch })
+    }
+
+    /// Waits for what passes by itself, and tells of it now and then.
+    fn trouble(&mut self, error: &KafkaError) -> Result<(), LogError> {
+        if !is_passing(error) && !is_erroneous_state(error) {
+            return self.serious(error);
+        }
+        if self.told.is_none_or(|told| told.elapsed() > TELL) {
+            self.told = Some(Instant::now());
+            tracing::info!(%error, group = self.group, topic = self.topic, "waiting for the positions of partitions");
+        }
+        Ok(())
+    }
+
+    /// Errors that librdkafka goes on from are told by it; others end the session.
+    fn serious(&self, error: &KafkaError) -> Result<(), LogError> {
+        use rdkafka::error::RDKafkaErrorCode as Code;
+        let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        let hopeless = [
+            Code::TopicAuthorizationFailed,
+            Code::GroupAuthorizationFailed,
+            Code::SaslAuthenticationFailed,
+            Code::FencedInstanceId,
+            Code::UnreleasedInstanceId,
+            Code::InvalidGroupId,
+            Code::InconsistentGroupProtocol,
+            Code::UnsupportedVersion,
+        ];
+        if is_fatal || error.rdkafka_error_code().is_some_and(|code| hopeless.contains(&code)) {
+            return Err(self.cluster.failed(error.clone()));
+        }
+        tracing::debug!(%error, group = self.group, topic = self.topic, "librdkafka");
+        Ok(())
+    }
+
+    fn pause(&self, deadline: Instant) {
+        std::thread::sleep(deadline.saturating_duration_since(Instant::now()).min(SLICE));
+    }
+
+    fn list(&self, partitions: &[u32]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        partitions.iter().for_each(|partition| _ = list.add_partition(&self.topic, *partition as i32));
+        list
+    }
+}
+
+/// Seeking fails for a moment where reading has just begun.
+fn is_erroneous_state(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::State) || matches!(error, KafkaError::Seek(_))
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        // Librdkafka closes only when each change has its answer.
+        let context = self.consumer.context().clone();
+        context.close();
+        let mut answers = Vec::new();
+        let given = |input: &Self| -> Vec<u32> {
+            let given = input.partitions.iter().filter(|(_, partition)| partition.stage == Stage::Given);
+            given.map(|(number, _)| *number).collect()
+        };
+        let unplaced = given(self);
+        if !unplaced.is_empty() {
+            answers.push(take_up(&self.consumer, &self.list(&unplaced)));
+        }
+        if let Some(leaving) = self.leaving.take() {
+            answers.push(give_up(&self.consumer, &self.list(&leaving.partitions)));
+        }
+        while let Some(change) = context.change() {
+            answers.push(match change {
+                Change::Assigned(partitions) => take_up(&self.consumer, &self.list(&partitions)),
+                Change::Revoked { partitions, .. } => give_up(&self.consumer, &self.list(&partitions)),
+            });
+        }
+        for error in answers.into_iter().filter_map(Result::err) {
+            tracing::debug!(%error, "closing a consumer");
+        }
+    }
+}

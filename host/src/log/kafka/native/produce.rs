@@ -1,0 +1,331 @@
+//! A producer whose delivery reports are served by the calls of the thread that uses it, so that nothing else has to poll
+//! while a transaction ends.
+
+use std::collections::HashMap;
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bespoke_record::Batch;
+use rdkafka::ClientConfig;
+use rdkafka::bindings as sys;
+use rdkafka::error::KafkaError;
+
+use super::super::context;
+use super::{describe, text};
+
+/// A producer. Used by one thread at a time.
+pub(in crate::log::kafka) struct Producer {
+    client: NonNull<sys::rd_kafka_t>,
+    topics: HashMap<String, NonNull<sys::rd_kafka_topic_t>>,
+    // Boxed, because the client has its address. Dropped after the client, which is destroyed in `drop`.
+    reports: Box<Reports>,
+}
+
+/// What delivery reports have told.
+#[derive(Default)]
+struct Reports {
+    first_failure: Mutex<Option<String>>,
+}
+
+/// Why a record was not taken.
+#[derive(Debug)]
+pub(in crate::log::kafka) enum SendError {
+    /// There is no room; serve reports, and try again.
+    Full,
+    /// It never will be.
+    Failed(String),
+}
+
+/// Why a call of a transaction failed.
+#[derive(Debug)]
+pub(in crate::log::kafka) struct TxnError {
+    what: String,
+    /// The same call may be tried again.
+    pub retriable: bool,
+    /// The transaction must be aborted, and then another may begin.
+    pub requires_abort: bool,
+}
+
+// SAFETY: librdkafka's clients and topics may be used by any thread.
+unsafe impl Send for Producer {}
+
+/// How many parts a record is described by at most: topic, partition, flags, timestamp, key, value, headers.
+const PARTS: usize = 7;
+
+// === impl Producer ===
+
+impl Producer {
+    /// A producer. Nothing is sent yet.
+    pub(in crate::log::kafka) fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
+        let native = config.create_native_config()?;
+        let reports = Box::<Reports>::default();
+        let mut why = [0 as c_char; 512];
+        // SAFETY: the configuration is alive, and belongs to the client if one comes back. The callbacks have the
+        // signatures that they are declared with; what they are given a pointer to is in a box that outlives the client.
+        let client = unsafe {
+            sys::rd_kafka_conf_set_opaque(native.ptr(), ptr::from_ref::<Reports>(&reports).cast_mut().cast());
+            sys::rd_kafka_conf_set_dr_msg_cb(native.ptr(), Some(on_report));
+            sys::rd_kafka_conf_set_log_cb(native.ptr(), Some(on_log));
+            sys::rd_kafka_conf_set_error_cb(native.ptr(), Some(on_error));
+            let kind = sys::rd_kafka_type_t::RD_KAFKA_PRODUCER;
+            sys::rd_kafka_new(kind, native.ptr(), why.as_mut_ptr(), why.len())
+        };
+        let Some(client) = NonNull::new(client) else {
+            // SAFETY: it was filled with text that ends with a zero.
+            return Err(KafkaError::ClientCreation(unsafe { text(why.as_ptr()) }));
+        };
+        let _belongs_to_the_client = ManuallyDrop::new(native);
+        Ok(Self { client, topics: HashMap::new(), reports })
+    }
+
+    /// Gives the record at an index of the batch to librdkafka, which copies it.
+    ///
+    /// # Errors
+    /// [`SendError`]; then it was not taken.
+    pub(in crate::log::kafka) fn send(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        batch: &Batch,
+        index: usize,
+    ) -> Result<(), SendError> {
+        use sys::rd_kafka_vtype_t as Kind;
+        let topic = self.topic(topic)?;
+        let entry = &batch.entries()[index];
+        let arena = batch.arena();
+        let mut parts: [sys::rd_kafka_vu_t; PARTS] = [Part::zeroed(); PARTS];
+        let mut count = 0;
+        let mut add = |kind, fill: &dyn Fn(&mut Union)| {
+            parts[count].vtype = kind;
+            fill(&mut parts[count].u);
+            count += 1;
+        };
+        add(Kind::RD_KAFKA_VTYPE_RKT, &|u| u.rkt = topic.as_ptr());
+        add(Kind::RD_KAFKA_VTYPE_PARTITION, &|u| u.i32_ = partition as i32);
+        add(Kind::RD_KAFKA_VTYPE_MSGFLAGS, &|u| u.i = sys::RD_KAFKA_MSG_F_COPY);
+        // librdkafka takes 0 for "now"; the next millisecond is nearer to what is meant.
+        let timestamp_ms = if entry.timestamp_ms == 0 { 1 } else { entry.timestamp_ms };
+        add(Kind::RD_KAFKA_VTYPE_TIMESTAMP, &|u| u.i64_ = timestamp_ms);
+        for (kind, span) in [(Kind::RD_KAFKA_VTYPE_KEY, entry.key), (Kind::RD_KAFKA_VTYPE_VALUE, entry.value)] {
+            // None is null to librdkafka, and an empty slice is not.
+            let Some(bytes) = span.map(|span| span.of(arena)) else { continue };
+            add(kind, &|u| u.mem = Memory { ptr: bytes.as_ptr().cast_mut().cast(), size: bytes.len() });
+        }
+        let mut headers = ptr::null_mut();
+        if entry.headers > 0 {
+            headers = headers_of(batch, index);
+            add(Kind::RD_KAFKA_VTYPE_HEADERS, &|u| u.headers = headers);
+        }
+        // SAFETY: the client is alive, `count` parts are filled each with the member of the union that its kind says, and
+        // what they point to lives during the call, in which it is copied. Headers are librdkafka's if it takes the record
+        // and stay ours if it does not.
+        unsafe {
+            let error = sys::rd_kafka_produceva(self.client.as_ptr(), parts.as_ptr(), count);
+            if error.is_null() {
+                return Ok(());
+            }
+            if !headers.is_null() {
+                sys::rd_kafka_headers_destroy(headers);
+            }
+            let full = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__QUEUE_FULL as i32;
+            let is_full = sys::rd_kafka_error_code(error) as i32 == full;
+            let what = text(sys::rd_kafka_error_string(error));
+            sys::rd_kafka_error_destroy(error);
+            if is_full { Err(SendError::Full) } else { Err(SendError::Failed(what)) }
+        }
+    }
+
+    /// Serves delivery reports, and waits for the first for at most `timeout`.
+    pub(in crate::log::kafka) fn poll(&self, timeout: Duration) {
+        // SAFETY: the client is alive. Callbacks run within this call.
+        unsafe { sys::rd_kafka_poll(self.client.as_ptr(), millis(timeout)) };
+    }
+
+    /// Waits until all is delivered or has failed. False if the time was too short.
+    pub(in crate::log::kafka) fn flush(&self, timeout: Duration) -> bool {
+        // SAFETY: the client is alive. Callbacks run within this call.
+        let done = unsafe { sys::rd_kafka_flush(self.client.as_ptr(), millis(timeout)) };
+        done as i32 == 0
+    }
+
+    /// What the first record that could not be delivered failed of.
+    pub(in crate::log::kafka) fn failure(&self) -> Option<String> {
+        self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets what failed; to be done when a transaction was aborted.
+    pub(in crate::log::kafka) fn forgive(&self) {
+        *self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Fences older producers of the same transactional id, and ends what they left open.
+    pub(in crate::log::kafka) fn init_transactions(&self, timeout: Duration) -> Result<(), TxnError> {
+        // SAFETY: the client is alive.
+        TxnError::of(unsafe { sys::rd_kafka_init_transactions(self.client.as_ptr(), millis(timeout)) })
+    }
+
+    /// Begins a transaction.
+    pub(in crate::log::kafka) fn begin(&self) -> Result<(), TxnError> {
+        // SAFETY: the client is alive.
+        TxnError::of(unsafe { sys::rd_kafka_begin_transaction(self.client.as_ptr()) })
+    }
+
+    /// Adds positions to the transaction, for the group in which the consumer is, as the generation that it is in now.
+    pub(in crate::log::kafka) fn send_offsets(
+        &self,
+        consumer: *mut sys::rd_kafka_t,
+        topic: &str,
+        positions: &[(u32, i64)],
+    ) -> Result<(), TxnError> {
+        let mut offsets = rdkafka::TopicPartitionList::with_capacity(positions.len());
+        for (partition, position) in positions {
+            let added = offsets.add_partition_offset(topic, *partition as i32, rdkafka::Offset::Offset(*position));
+            added.map_err(|error| TxnError::local(error.to_string()))?;
+        }
+        // SAFETY: both clients are alive: the caller has the pointer from a consumer that lives. The list is alive during
+        // the call. The group's metadata is ours, and given back.
+        unsafe {
+            let group = sys::rd_kafka_consumer_group_metadata(consumer);
+            if group.is_null() {
+                return Err(TxnError::local("the consumer is in no group".to_owned()));
+            }
+            // The header of librdkafka: always wait for ever; the transaction's own timeout ends it.
+            let sent = sys::rd_kafka_send_offsets_to_transaction(self.client.as_ptr(), offsets.ptr(), group, -1);
+            sys::rd_kafka_consumer_group_metadata_destroy(group);
+            TxnError::of(sent)
+        }
+    }
+
+    /// Delivers what is not delivered, and commits the transaction.
+    pub(in crate::log::kafka) fn commit(&self) -> Result<(), TxnError> {
+        // SAFETY: the client is alive. Callbacks run within this call.
+        TxnError::of(unsafe { sys::rd_kafka_commit_transaction(self.client.as_ptr(), -1) })
+    }
+
+    /// Throws away what is not delivered, and aborts the transaction.
+    pub(in crate::log::kafka) fn abort(&self, timeout: Duration) -> Result<(), TxnError> {
+        // SAFETY: the client is alive. Callbacks run within this call.
+        TxnError::of(unsafe { sys::rd_kafka_abort_transaction(self.client.as_ptr(), millis(timeout)) })
+    }
+
+    fn topic(&mut self, name: &str) -> Result<NonNull<sys::rd_kafka_topic_t>, SendError> {
+        if let Some(topic) = self.topics.get(name) {
+            return Ok(*topic);
+        }
+        let fail = || SendError::Failed(format!("`{name}` cannot be a topic"));
+        let c_name = CString::new(name).map_err(|_| fail())?;
+        // SAFETY: the client is alive; a null configuration is the client's.
+        let topic = unsafe { sys::rd_kafka_topic_new(self.client.as_ptr(), c_name.as_ptr(), ptr::null_mut()) };
+        let topic = NonNull::new(topic).ok_or_else(fail)?;
+        self.topics.insert(name.to_owned(), topic);
+        Ok(topic)
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        // SAFETY: topics and client are alive and given back once, topics first. What is not delivered is thrown away, so
+        // that destroying does not wait for it. It waits for all threads of the client: no callback runs after it.
+        unsafe {
+            let all = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT | sys::RD_KAFKA_PURGE_F_NON_BLOCKING;
+            sys::rd_kafka_purge(self.client.as_ptr(), all);
+            for topic in self.topics.values() {
+                sys::rd_kafka_topic_destroy(topic.as_ptr());
+            }
+            sys::rd_kafka_destroy(self.client.as_ptr());
+        }
+    }
+}
+
+type Part = sys::rd_kafka_vu_t;
+type Union = sys::rd_kafka_vu_s__bindgen_ty_1;
+type Memory = sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1;
+
+/// An empty part, to begin with.
+trait Zeroed {
+    fn zeroed() -> Self;
+}
+
+impl Zeroed for Part {
+    fn zeroed() -> Self {
+        Self { vtype: sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_END, u: Union { i64_: 0 } }
+    }
+}
+
+/// The headers of a record, as librdkafka has them.
+fn headers_of(batch: &Batch, index: usize) -> *mut sys::rd_kafka_headers_t {
+    let headers = batch.get(index).headers();
+    // SAFETY: names and values are copied within the calls; lengths are theirs. A null value is a header without one.
+    unsafe {
+        let list = sys::rd_kafka_headers_new(headers.len());
+        for (name, value) in headers {
+            let (pointer, size) = value.map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+            // The pointer of an empty name is never read.
+            sys::rd_kafka_header_add(list, name.as_ptr().cast(), name.len() as isize, pointer.cast(), size as isize);
+        }
+        list
+    }
+}
+
+/// Within `poll`, `flush` and the ends of transactions, on the thread that calls them.
+unsafe extern "C" fn on_report(_: *mut sys::rd_kafka_t, message: *const sys::rd_kafka_message_t, reports: *mut c_void) {
+    // SAFETY: librdkafka calls this with a message that lives during the call, and with the pointer that it was given
+    // in `new`, to a box that outlives the client. The field is read as the number that it is in C.
+    let (code, reports) =
+        unsafe { (ptr::addr_of!((*message).err).cast::<i32>().read(), &*reports.cast_const().cast::<Reports>()) };
+    if code != 0 {
+        let mut first = reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| describe(code));
+    }
+}
+
+unsafe extern "C" fn on_log(_: *const sys::rd_kafka_t, level: c_int, facility: *const c_char, line: *const c_char) {
+    // SAFETY: both are strings that live during the call.
+    let (facility, line) = unsafe { (text(facility), text(line)) };
+    context::log_line(level, &facility, &line);
+}
+
+unsafe extern "C" fn on_error(_: *mut sys::rd_kafka_t, code: c_int, reason: *const c_char, _: *mut c_void) {
+    // SAFETY: it is a string that lives during the call.
+    let reason = unsafe { text(reason) };
+    context::error_line(&describe(code), &reason);
+}
+
+fn millis(timeout: Duration) -> c_int {
+    c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
+}
+
+// === impl TxnError ===
+
+impl TxnError {
+    /// Takes an error of librdkafka, which is null if all went well.
+    fn of(error: *mut sys::rd_kafka_error_t) -> Result<(), Self> {
+        if error.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the error is alive until it is destroyed here, once.
+        unsafe {
+            let what = text(sys::rd_kafka_error_string(error));
+            let retriable = sys::rd_kafka_error_is_retriable(error) != 0;
+            let requires_abort = sys::rd_kafka_error_txn_requires_abort(error) != 0;
+            sys::rd_kafka_error_destroy(error);
+            Err(Self { what, retriable, requires_abort })
+        }
+    }
+
+    fn local(what: String) -> Self {
+        Self { what, retriable: false, requires_abort: true }
+    }
+}
+
+impl fmt::Display for TxnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for TxnError {}

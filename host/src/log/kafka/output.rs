@@ -1,0 +1,396 @@
+//! The producing half of a session: the records of the step, and how it ends.
+//!
+//! The records of a step are held back until it is committed, but for large steps, whose first records go ahead while the
+//! rest is made. So a small step that is thrown away leaves nothing even without transactions; and with them, they are open
+//! for a short time only, as readers see nothing that comes after the beginning of one before it ends. Whatever goes wrong
+//! spoils the step: nothing more of it is sent, its commit fails, and what follows begins anew.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bespoke_record::{Batch, partition_of, v2};
+use bytes::Bytes;
+use rdkafka::bindings::rd_kafka_t;
+
+use super::cluster::{Cluster, REQUEST, Topic};
+use super::native::{Producer, SendError, TxnError};
+use super::{properties, state};
+use crate::log::LogError;
+
+/// Bytes of a step that are held back at most.
+const HELD_BYTES: usize = 1 << 20;
+/// How long to wait for room, or for deliveries, before looking whether one has failed.
+const SLICE: Duration = Duration::from_millis(100);
+/// Attempts at a call of a transaction that says that it may be tried again.
+const MAX_ATTEMPTS: u32 = 20;
+/// How long an abort may take before the producer is given up instead.
+const ABORT: Duration = Duration::from_secs(10);
+
+/// The producer of a session and its open step.
+pub(super) struct Output {
+    cluster: Arc<Cluster>,
+    group: String,
+    /// None without transactions.
+    transactional_id: Option<String>,
+    producer: Option<Producer>,
+    /// Whether the producer has fenced those before it. Without transactions there is nothing to fence.
+    initialised: bool,
+    in_transaction: bool,
+    held: Vec<(Arc<Topic>, Batch, Vec<u32>)>,
+    held_bytes: usize,
+    /// Whether anything of the step was given to the producer.
+    sent: bool,
+    /// Why the step cannot be committed.
+    spoiled: Option<String>,
+    /// Which partition the next batch without keys goes to, before the remainder is taken.
+    turn: u32,
+    /// The counting sort's room.
+    order: Vec<u32>,
+}
+
+/// Where the positions of a step go.
+pub(super) struct Positions<'a> {
+    pub consumer: *mut rd_kafka_t,
+    pub topic: &'a str,
+    pub positions: &'a [(u32, i64)],
+}
+
+// === impl Output ===
+
+impl Output {
+    pub(super) fn new(cluster: Arc<Cluster>, group: &str, transactional_id: Option<String>, first_turn: u32) -> Self {
+        Self {
+            cluster,
+            group: group.to_owned(),
+            transactional_id,
+            producer: None,
+            initialised: false,
+            in_transaction: false,
+            held: Vec::new(),
+            held_bytes: 0,
+            sent: false,
+            spoiled: None,
+            turn: first_turn,
+            order: Vec::new(),
+        }
+    }
+
+    /// Takes another transactional id; to be done between steps. Who had it before is fenced when this one is ready.
+    pub(super) fn rename(&mut self, transactional_id: String) {
+        self.discard();
+        self.transactional_id = Some(transactional_id);
+    }
+
+    /// Whether a step is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.sent || self.in_transaction || !self.held.is_empty() || self.spoiled.is_some()
+    }
+
+    /// Makes the producer, and fences those before it. The error says why it is not ready yet.
+    pub(super) fn ready(&mut self, timeout: Duration) -> Result<(), LogError> {
+        if self.producer.is_none() {
+            let config = properties::producer(&self.cluster.options, self.transactional_id.as_deref());
+            self.producer = Some(Producer::new(&config).map_err(|error| self.cluster.failed(error))?);
+            self.initialised = self.transactional_id.is_none();
+        }
+        if let Some(producer) = &self.producer
+            && !self.initialised
+        {
+            // May be called again until it has worked.
+            match producer.init_transactions(timeout) {
+                Ok(()) => self.initialised = true,
+                Err(error) => {
+                    if !error.retriable {
+                        self.discard();
+                    }
+                    return Err(self.cluster.failed(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves delivery reports.
+    pub(super) fn serve(&self, timeout: Duration) {
+        match &self.producer {
+            Some(producer) => producer.poll(timeout),
+            None => std::thread::sleep(timeout),
+        }
+    }
+
+    /// Adds all records of the batch or, on an error, none.
+    pub(super) fn append(&mut self, topic: &str, batch: &Batch) -> Result<(), LogError> {
+        let topic = self.cluster.writable(topic)?;
+        for index in 0..batch.len() {
+            let bytes = v2::record_bytes(batch, index);
+            if bytes > topic.max_record_bytes as u64 {
+                let (limit, bytes) = (topic.max_record_bytes, usize::try_from(bytes).unwrap_or(usize::MAX));
+                return Err(LogError::TooLarge { topic: topic.name.clone(), bytes, limit });
+            }
+        }
+        if batch.is_empty() || self.spoiled.is_some() {
+            return Ok(());
+        }
+        let partitions = self.partition(&topic, batch);
+        self.held_bytes += batch.entries().iter().map(|e| 32 + len(e.key) + len(e.value)).sum::<usize>();
+        self.held.push((topic, batch.clone(), partitions));
+        if self.held_bytes > HELD_BYTES {
+            self.send_held();
+        }
+        Ok(())
+    }
+
+    /// Makes the step happen. Positions are part of the transaction; without one, they are the caller's to commit after
+    /// this, when all is delivered.
+    pub(super) fn commit(
+        &mut self,
+        positions: Option<Positions<'_>>,
+        states: &[(u32, Bytes)],
+        partitions: u32,
+    ) -> Result<(), LogError> {
+        let done = self.finish(positions, states, partitions);
+        if let Err(what) = done {
+            self.spoiled.get_or_insert(what.clone());
+            self.abort();
+            return Err(self.cluster.failed(what));
+        }
+        (self.sent, self.in_transaction) = (false, false);
+        Ok(())
+    }
+
+    fn finish(
+        &mut self,
+        positions: Option<Positions<'_>>,
+        states: &[(u32, Bytes)],
+        partitions: u32,
+    ) -> Result<(), String> {
+        if !states.is_empty() {
+            self.send_states(states, partitions).map_err(|error| error.to_string())?;
+        }
+        self.send_held();
+        let has_positions = positions.as_ref().is_some_and(|p| !p.positions.is_empty());
+        if self.transactional_id.is_some() && has_positions {
+            self.begin();
+        }
+        if let Some(why) = &self.spoiled {
+            return Err(why.clone());
+        }
+        let Some(producer) = &self.producer else { return Ok(()) };
+        if !self.in_transaction {
+            return if self.sent { flushed(producer) } else { Ok(()) };
+        }
+        if let Some(Positions { consumer, topic, positions }) = positions.filter(|_| has_positions) {
+            persist(|| producer.send_offsets(consumer, topic, positions))?;
+        }
+        persist(|| producer.commit())?;
+        // All reports were served within the commit, which fails if one of them tells of a failure.
+        Ok(())
+    }
+
+    /// Forgets the step. A producer that cannot tell how its transaction ended is given up; the one after it ends what is
+    /// left.
+    pub(super) fn abort(&mut self) {
+        self.held.clear();
+        self.held_bytes = 0;
+        self.sent = false;
+        let failed = self.producer.as_ref().is_some_and(|producer| producer.failure().is_some());
+        let was_spoiled = self.spoiled.take().is_some() || failed;
+        if !std::mem::take(&mut self.in_transaction) {
+            // Without a transaction what was sent stays sent. A producer that has failed is not to be trusted again.
+            if was_spoiled {
+                self.discard();
+            }
+            return;
+        }
+        let Some(producer) = &self.producer else { return };
+        match producer.abort(ABORT) {
+            Ok(()) => producer.forgive(),
+            Err(error) => {
+                tracing::debug!(%error, group = self.group, "the producer is given up");
+                self.discard();
+            }
+        }
+    }
+
+    /// Bytes of the largest record that a topic takes.
+    pub(super) fn max_record_bytes(&self, topic: &str) -> usize {
+        let of_client = properties::max_record_bytes(&self.cluster.options.properties);
+        self.cluster.writable(topic).map_or(of_client, |topic| topic.max_record_bytes)
+    }
+
+    fn discard(&mut self) {
+        (self.producer, self.initialised, self.in_transaction) = (None, false, false);
+    }
+
+    /// The partition of each record.
+    fn partition(&mut self, topic: &Topic, batch: &Batch) -> Vec<u32> {
+        let count = topic.partitions.max(1);
+        let unkeyed = self.turn % count;
+        let mut used_unkeyed = false;
+        let mut of = |key: Option<bespoke_record::Span>| match key {
+            Some(key) => partition_of(key.of(batch.arena()), count),
+            None => {
+                used_unkeyed = true;
+                unkeyed
+            }
+        };
+        let partitions = batch.entries().iter().map(|entry| of(entry.key)).collect();
+        if used_unkeyed {
+            self.turn = self.turn.wrapping_add(1);
+        }
+        partitions
+    }
+
+    fn send_states(&mut self, states: &[(u32, Bytes)], partitions: u32) -> Result<(), LogError> {
+        state::ensure(&self.cluster, &self.group, partitions)?;
+        let topic = self.cluster.writable(&state::topic_of(&self.group))?;
+        let (records, homes) = state::records(states, topic.partitions).map_err(|error| self.cluster.failed(error))?;
+        for index in 0..records.len() {
+            let bytes = v2::record_bytes(&records, index) as usize;
+            if bytes > topic.max_record_bytes {
+                return Err(LogError::TooLarge { topic: topic.name.clone(), bytes, limit: topic.max_record_bytes });
+            }
+        }
+        self.send(&topic, &records, &homes);
+        Ok(())
+    }
+
+    fn send_held(&mut self) {
+        self.held_bytes = 0;
+        for (topic, batch, partitions) in std::mem::take(&mut self.held) {
+            self.send(&topic, &batch, &partitions);
+        }
+    }
+
+    /// Begins a transaction if none is open, or spoils the step.
+    fn begin(&mut self) {
+        if self.in_transaction || self.spoiled.is_some() {
+            return;
+        }
+        if let Err(error) = self.ready(REQUEST) {
+            self.spoiled = Some(error.to_string());
+            return;
+        }
+        match self.producer.as_ref().map_or(Ok(()), Producer::begin) {
+            Ok(()) => self.in_transaction = true,
+            Err(error) => {
+                self.spoiled = Some(error.to_string());
+                self.discard();
+            }
+        }
+    }
+
+    /// Gives the records to the producer, those of each partition together: librdkafka walks lists of messages by
+    /// partition, and walks them at half the cost if they were made in that order.
+    fn send(&mut self, topic: &Topic, batch: &Batch, partitions: &[u32]) {
+        if self.transactional_id.is_some() {
+            self.begin();
+        } else if let Err(error) = self.ready(REQUEST) {
+            self.spoiled.get_or_insert(error.to_string());
+        }
+        let mut order = std::mem::take(&mut self.order);
+        by_partition(partitions, topic.partitions, &mut order);
+        if let Some(producer) = &mut self.producer
+            && self.spoiled.is_none()
+        {
+            self.sent = true;
+            for index in &order {
+                let (index, partition) = (*index as usize, partitions[*index as usize]);
+                if let Err(why) = send_one(producer, &topic.name, partition, batch, index) {
+                    self.spoiled = Some(format!("topic `{}`: {why}", topic.name));
+                    break;
+                }
+            }
+            producer.poll(Duration::ZERO);
+        }
+        self.order = order;
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // So that nobody has to wait for the transaction to time out.
+        self.abort();
+    }
+}
+
+/// Waits for room as long as nothing fails; what has waited too long for its broker does.
+fn send_one(producer: &mut Producer, topic: &str, partition: u32, batch: &Batch, index: usize) -> Result<(), String> {
+    loop {
+        match producer.send(topic, partition, batch, index) {
+            Ok(()) => return Ok(()),
+            Err(SendError::Failed(why)) => return Err(why),
+            Err(SendError::Full) => {
+                if let Some(why) = producer.failure() {
+                    return Err(why);
+                }
+                producer.poll(SLICE);
+            }
+        }
+    }
+}
+
+/// Waits until all is delivered.
+fn flushed(producer: &Producer) -> Result<(), String> {
+    let begin = Instant::now();
+    let mut told = false;
+    // Ends: each record is delivered or fails within `message.timeout.ms`.
+    while !producer.flush(SLICE) {
+        if let Some(why) = producer.failure() {
+            return Err(why);
+        }
+        if !told && begin.elapsed() > Duration::from_secs(5) {
+            told = true;
+            tracing::warn!("waiting for the brokers to take records");
+        }
+    }
+    producer.failure().map_or(Ok(()), Err)
+}
+
+/// Repeats a call of a transaction as long as it says that this may help.
+fn persist(mut call: impl FnMut() -> Result<(), TxnError>) -> Result<(), String> {
+    for _ in 0..MAX_ATTEMPTS {
+        match call() {
+            Ok(()) => return Ok(()),
+            Err(error) if error.retriable && !error.requires_abort => {
+                tracing::debug!(%error, "trying again");
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Err("a call that was to be tried again has failed too often".to_owned())
+}
+
+/// The indices of records, sorted by partition, those of one partition in their order: a counting sort.
+fn by_partition(partitions: &[u32], count: u32, order: &mut Vec<u32>) {
+    let mut starts = vec![0u32; count as usize + 1];
+    partitions.iter().for_each(|partition| starts[*partition as usize + 1] += 1);
+    for at in 1..starts.len() {
+        starts[at] += starts[at - 1];
+    }
+    order.clear();
+    order.resize(partitions.len(), 0);
+    for (index, partition) in partitions.iter().enumerate() {
+        let place = &mut starts[*partition as usize];
+        order[*place as usize] = index as u32;
+        *place += 1;
+    }
+}
+
+fn len(span: Option<bespoke_record::Span>) -> usize {
+    span.map_or(0, |span| span.len as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_partition;
+
+    #[test]
+    fn records_of_a_partition_stay_in_order() {
+        let mut order = vec![9, 9];
+        by_partition(&[2, 0, 2, 1, 0, 2], 4, &mut order);
+        assert_eq!(order, [1, 4, 3, 0, 2, 5]);
+        by_partition(&[], 1, &mut order);
+        assert!(order.is_empty());
+    }
+}

@@ -1,0 +1,260 @@
+//! The settings of librdkafka: those of the user untouched, with ours beneath, and none that would break what is promised.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+
+use super::{MAX_RECORD_BYTES, Options};
+use crate::log::LogError;
+
+/// Settings that the guarantees rest on, with the only values that keep them.
+const FIXED: [(&str, &[&str], &str); 10] = [
+    ("enable.auto.commit", &["false"], "positions are committed with the step that they belong to"),
+    ("enable.auto.offset.store", &["false"], "positions are committed with the step that they belong to"),
+    ("auto.offset.reset", &["earliest", "smallest", "beginning"], "a group without a position reads all that is kept"),
+    ("isolation.level", &["read_committed"], "records of a transaction that is open or aborted are not to be seen"),
+    ("enable.idempotence", &["true"], "a record that is sent again would be there twice"),
+    ("acks", &["all", "-1"], "a record must be on all replicas before its step counts"),
+    ("request.required.acks", &["all", "-1"], "a record must be on all replicas before its step counts"),
+    ("allow.auto.create.topics", &["false"], "a mistyped name would become a topic"),
+    ("delivery.report.only.error", &["true"], "reports are counted by this host"),
+    ("enable.partition.eof", &["false"], "ends of partitions are asked for where they are needed"),
+];
+
+/// Settings that come from elsewhere.
+const ELSEWHERE: [(&str, &str); 6] = [
+    ("bootstrap.servers", "write `bootstrap` in [log]"),
+    ("metadata.broker.list", "write `bootstrap` in [log]"),
+    ("group.id", "it is made of the names of the pipeline and the stage"),
+    ("transactional.id", "it is made of the consumer group; a fixed `group.instance.id` makes it fixed"),
+    ("partitioner", "keys go to partitions by murmur2, as those of Kafka's Java client"),
+    ("log.queue", "the client's log goes into that of this host"),
+];
+
+/// Ours for every client. Long waits between attempts to connect only make an outage longer.
+const COMMON: [(&str, &str); 5] = [
+    ("client.id", "bespoke"),
+    ("allow.auto.create.topics", "false"),
+    ("reconnect.backoff.max.ms", "2000"),
+    ("log.connection.close", "false"),
+    ("socket.keepalive.enable", "true"),
+];
+
+/// Ours for consumers. The default backoff of a second would stall every pipeline that is slower than its broker; the
+/// sizes bound what a partition may hold in memory.
+const CONSUMER: [(&str, &str); 7] = [
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.offset.reset", "earliest"),
+    ("isolation.level", "read_committed"),
+    ("fetch.queue.backoff.ms", "1"),
+    ("max.partition.fetch.bytes", "262144"),
+    ("queued.min.messages", "20000"),
+];
+
+/// Ours for producers.
+const PRODUCER: [(&str, &str); 7] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    ("delivery.report.only.error", "true"),
+    ("compression.type", "lz4"),
+    ("linger.ms", "10"),
+    ("queue.buffering.max.messages", "100000"),
+    ("queue.buffering.max.kbytes", "262144"),
+];
+
+/// Second names of settings of ours; of two names of one setting, it is not known which counts.
+const ALIASES: [(&str, &str); 5] = [
+    ("compression.type", "compression.codec"),
+    ("linger.ms", "queue.buffering.max.ms"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+    ("acks", "request.required.acks"),
+    ("message.timeout.ms", "delivery.timeout.ms"),
+];
+
+/// How long a transaction may be open, and how long its records may take. One that a killed host has left hides what
+/// comes after it from readers for so long.
+const TRANSACTION_MS: &str = "30000";
+const TRANSACTION_MESSAGE_MS: &str = "25000";
+/// How long a record outside of a transaction may take: longer than it takes to replace a broker.
+const MESSAGE_MS: &str = "120000";
+/// Bytes of a batch around its records, and of a record around its parts, at most.
+pub(super) const OVERHEAD_BYTES: usize = 256;
+
+/// Refuses settings that would break a promise, and those that librdkafka does not know.
+pub(super) fn check(options: &Options) -> Result<(), LogError> {
+    let refuse = |name: &str, what: String| Err(LogError::Setting { name: name.to_owned(), what });
+    for (name, value) in &options.properties {
+        if let Some((_, allowed, why)) = FIXED.iter().find(|(fixed, ..)| fixed == name)
+            && !allowed.contains(&value.as_str())
+        {
+            return refuse(name, format!("it must be `{}`, because {why}", allowed[0]));
+        }
+        if let Some((_, instead)) = ELSEWHERE.iter().find(|(elsewhere, _)| elsewhere == name) {
+            return refuse(name, format!("it cannot be set here: {instead}"));
+        }
+        if let Err(error) = ClientConfig::new().set(name, value).create_native_config() {
+            let what = match error {
+                rdkafka::error::KafkaError::ClientConfig(_, what, ..) => what,
+                other => other.to_string(),
+            };
+            return refuse(name, what);
+        }
+    }
+    Ok(())
+}
+
+/// For clients that are in no group: admin, metadata, reading from anywhere.
+pub(super) fn plain(options: &Options) -> ClientConfig {
+    let mut config = base(options, &CONSUMER);
+    // Of a group or its kind they must know nothing.
+    ["group.instance.id", "group.protocol", "group.remote.assignor"]
+        .into_iter()
+        .for_each(|name| _ = config.remove(name));
+    config.set("enable.partition.eof", "true");
+    config
+}
+
+/// For clients that ask for the positions of a group, without being in it.
+pub(super) fn positions(options: &Options, group: &str) -> ClientConfig {
+    let mut config = plain(options);
+    config.set("group.id", group).set("enable.partition.eof", "false");
+    config
+}
+
+/// For the consumer of a worker.
+pub(super) fn consumer(options: &Options, group: &str, worker: u32) -> ClientConfig {
+    let mut config = base(options, &CONSUMER);
+    config.set("group.id", group);
+    if let Some(instance) = options.properties.get("group.instance.id") {
+        config.set("group.instance.id", format!("{instance}-{worker}"));
+    }
+    let is_new_protocol = options.properties.get("group.protocol").is_some_and(|protocol| protocol == "consumer");
+    if !is_new_protocol && !options.properties.contains_key("partition.assignment.strategy") {
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+    }
+    config
+}
+
+/// For a producer, with transactions if it has an id.
+pub(super) fn producer(options: &Options, transactional_id: Option<&str>) -> ClientConfig {
+    let mut config = base(options, &PRODUCER);
+    let is_set = |name: &str| {
+        let alias = ALIASES
+            .iter()
+            .find(|(ours, _)| *ours == name)
+            .is_some_and(|(_, alias)| options.properties.contains_key(*alias));
+        alias || options.properties.contains_key(name)
+    };
+    let mut default = |name: &str, value: &str| {
+        if !is_set(name) {
+            config.set(name, value);
+        }
+    };
+    default("message.max.bytes", &(MAX_RECORD_BYTES + OVERHEAD_BYTES).to_string());
+    match transactional_id {
+        Some(id) => {
+            default("transaction.timeout.ms", TRANSACTION_MS);
+            default("message.timeout.ms", TRANSACTION_MESSAGE_MS);
+            config.set("transactional.id", id);
+        }
+        None => default("message.timeout.ms", MESSAGE_MS),
+    }
+    config
+}
+
+/// The largest record that the producer takes.
+pub(super) fn max_record_bytes(properties: &BTreeMap<String, String>) -> usize {
+    let set = properties.get("message.max.bytes").and_then(|bytes| bytes.parse::<usize>().ok());
+    set.map_or(MAX_RECORD_BYTES, |bytes| bytes.saturating_sub(OVERHEAD_BYTES))
+}
+
+fn base(options: &Options, own: &[(&str, &str)]) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    let is_set = |name: &str| options.properties.contains_key(name);
+    for (name, value) in COMMON.iter().chain(own) {
+        if !ALIASES.iter().any(|(ours, theirs)| ours == name && is_set(theirs)) {
+            config.set(*name, *value);
+        }
+    }
+    for (name, value) in &options.properties {
+        config.set(name, value);
+    }
+    config.set("bootstrap.servers", &options.bootstrap);
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::kafka::Guarantee;
+
+    fn options(properties: &[(&str, &str)]) -> Options {
+        let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Options { properties, ..Options::new("localhost:9092", Guarantee::AtLeastOnce) }
+    }
+
+    #[test]
+    fn settings_of_the_client_pass_untouched() {
+        let options =
+            options(&[("linger.ms", "50"), ("fetch.queue.backoff.ms", "7"), ("security.protocol", "sasl_ssl")]);
+        check(&options).unwrap();
+        assert_eq!(producer(&options, None).get("linger.ms"), Some("50"));
+        let consumer = consumer(&options, "g", 0);
+        assert_eq!(
+            (consumer.get("fetch.queue.backoff.ms"), consumer.get("security.protocol")),
+            (Some("7"), Some("sasl_ssl"))
+        );
+    }
+
+    #[test]
+    fn settings_that_break_a_promise_are_refused() {
+        let broken = [
+            ("enable.auto.commit", "true"),
+            ("isolation.level", "read_uncommitted"),
+            ("acks", "1"),
+            ("enable.idempotence", "false"),
+            ("auto.offset.reset", "latest"),
+            ("group.id", "mine"),
+            ("bootstrap.servers", "elsewhere:9092"),
+            ("no.such.setting", "1"),
+            ("linger.ms", "long"),
+        ];
+        for (name, value) in broken {
+            match check(&options(&[(name, value)])) {
+                Err(LogError::Setting { name: told, what }) => assert!(told == name && !what.is_empty()),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_promises_rest_on_may_be_said() {
+        check(&options(&[("acks", "all"), ("enable.auto.commit", "false"), ("isolation.level", "read_committed")]))
+            .unwrap();
+    }
+
+    #[test]
+    fn each_worker_is_a_static_member_of_its_own() {
+        let options = options(&[("group.instance.id", "host-7")]);
+        assert_eq!(consumer(&options, "g", 3).get("group.instance.id"), Some("host-7-3"));
+        assert_eq!(plain(&options).get("group.instance.id"), None);
+    }
+
+    #[test]
+    fn the_new_protocol_has_no_strategy_of_the_client() {
+        assert_eq!(consumer(&options(&[]), "g", 0).get("partition.assignment.strategy"), Some("cooperative-sticky"));
+        let new = options(&[("group.protocol", "consumer")]);
+        assert_eq!(consumer(&new, "g", 0).get("partition.assignment.strategy"), None);
+    }
+
+    #[test]
+    fn librdkafka_takes_every_setting_of_ours() {
+        let options = options(&[]);
+        for config in
+            [plain(&options), positions(&options, "g"), consumer(&options, "g", 0), producer(&options, Some("t"))]
+        {
+            config.create_native_config().unwrap();
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The log that a configuration names, opened to run on it or to look into it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, LogKind, Pipeline};
+use crate::log::embedded::{self, Durability, EmbeddedLog};
+use crate::log::kafka::{self, KafkaLog};
+use crate::log::{Log, LogError};
+use crate::table::TableSpec;
+
+/// How long a pipeline waits for brokers that are away, and how long a look into topics does.
+const PATIENCE: Duration = Duration::from_secs(300);
+const LOOKING: Duration = Duration::from_secs(10);
+
+/// Where a log is, and how it is opened.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// The file of an embedded log.
+    File(std::path::PathBuf, embedded::Options),
+    /// The brokers of a Kafka log.
+    Brokers(Box<kafka::Options>),
+}
+
+/// A log that is open, and what belongs to its kind.
+#[derive(Clone)]
+pub enum OpenLog {
+    /// One SQLite file, with tables.
+    Embedded(Arc<EmbeddedLog>),
+    /// Brokers.
+    Kafka(Arc<KafkaLog>),
+}
+
+// === impl Location ===
+
+impl Location {
+    /// That of a pipeline.
+    #[must_use]
+    pub fn of(config: &Pipeline) -> Self {
+        match &config.log.kind {
+            LogKind::Embedded { path, sync } => {
+                let durability = match sync {
+                    config::Sync::Full => Durability::Full,
+                    config::Sync::Normal => Durability::Normal,
+                };
+                Self::File(path.clone(), embedded::Options { durability, ..embedded::Options::default() })
+            }
+            LogKind::Kafka { bootstrap, properties } => {
+                let guarantee = match config.log.guarantee {
+                    config::Guarantee::ExactlyOnce => kafka::Guarantee::ExactlyOnce,
+                    config::Guarantee::AtLeastOnce => kafka::Guarantee::AtLeastOnce,
+                };
+                let mut options = kafka::Options::new(bootstrap, guarantee);
+                options.properties.clone_from(properties);
+                Self::Brokers(Box::new(options))
+            }
+        }
+    }
+
+    /// Opens it to run a pipeline on it. A file is made if there is none; brokers that are away are waited for.
+    ///
+    /// # Errors
+    /// As for opening either kind.
+    pub fn open(&self) -> Result<OpenLog, LogError> {
+        match self {
+            Self::File(path, options) => Ok(OpenLog::Embedded(Arc::new(EmbeddedLog::open(path, *options)?))),
+            Self::Brokers(options) => brokers(options, PATIENCE),
+        }
+    }
+
+    /// Opens it to look into it, beside a host that runs.
+    ///
+    /// # Errors
+    /// As for opening either kind; [`LogError::Missing`] if there is no file.
+    pub fn look(&self) -> Result<OpenLog, LogError> {
+        match self {
+            Self::File(path, _) => Ok(OpenLog::Embedded(Arc::new(EmbeddedLog::open_read_only(path)?))),
+            Self::Brokers(options) => brokers(options, LOOKING),
+        }
+    }
+
+    /// The file, if it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path, _) => Some(path),
+            Self::Brokers(_) => None,
+        }
+    }
+}
+
+fn brokers(options: &kafka::Options, patience: Duration) -> Result<OpenLog, LogError> {
+    let options = kafka::Options { patience, ..options.clone() };
+    Ok(OpenLog::Kafka(Arc::new(KafkaLog::open(options)?)))
+}
+
+// === impl OpenLog ===
+
+impl OpenLog {
+    /// Its topics.
+    #[must_use]
+    pub fn log(&self) -> Arc<dyn Log> {
+        match self {
+            Self::Embedded(log) => log.clone(),
+            Self::Kafka(log) => log.clone(),
+        }
+    }
+
+    /// Makes or checks a table of the log's own store. A log without tables has none to check.
+    ///
+    /// # Errors
+    /// As for [`EmbeddedLog::ensure_table`].
+    pub fn ensure_table(&self, table: &TableSpec, create: bool) -> Result<(), LogError> {
+        match self {
+            Self::Embedded(log) => log.ensure_table(table, create),
+            Self::Kafka(_) => Ok(()),
+        }
+    }
+}

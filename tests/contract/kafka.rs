@@ -1,0 +1,166 @@
+//! The log of a Kafka cluster keeps the promises of every log, with either guarantee and either protocol of groups, and
+//! some of its own.
+//!
+//! The brokers are those of `KAFKA_BOOTSTRAP`; without them these tests do nothing. A cluster is shared by all tests, so
+//! each has topics and groups of its own, behind names that the promises do not see.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bespoke_record::Batch;
+use host::log::kafka::{Guarantee, KafkaLog, Options};
+use host::log::{Commit, Created, Event, Log, LogError, Member, NewTopic, Session, TopicInfo};
+
+use super::log_keeps_its_promises;
+use super::records::{Rec, kept, new_topic, produce};
+
+/// Waiting less for something to come than a broker takes to bring it would be waiting for nothing.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// The brokers.
+pub fn brokers() -> Option<String> {
+    let brokers = std::env::var("KAFKA_BOOTSTRAP").ok().filter(|brokers| !brokers.is_empty());
+    if brokers.is_none() {
+        eprintln!("skipped: KAFKA_BOOTSTRAP names no brokers");
+    }
+    brokers
+}
+
+/// A prefix that nobody else has.
+pub fn prefix() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros();
+    format!("{:x}-{now:x}-{}.", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Opens a log.
+pub fn open(brokers: &str, guarantee: Guarantee, properties: &[(&str, &str)]) -> KafkaLog {
+    let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    KafkaLog::open(Options { properties, patience: Duration::from_secs(30), ..Options::new(brokers, guarantee) })
+        .expect("a log")
+}
+
+/// A part of a cluster: topics and groups whose names begin with the prefix, which is not seen outside.
+struct Named {
+    log: KafkaLog,
+    prefix: String,
+}
+
+struct NamedSession {
+    session: Box<dyn Session>,
+    prefix: String,
+}
+
+/// The name within the cluster. Names that no topic can have stay as they are, and the longest do not get longer.
+fn inside(prefix: &str, name: &str) -> String {
+    match name {
+        "" | "." | ".." => name.to_owned(),
+        long if long.len() >= 249 => format!("{prefix}{}", &long[prefix.len()..]),
+        name => format!("{prefix}{name}"),
+    }
+}
+
+fn outside(prefix: &str, error: LogError) -> LogError {
+    let strip = |name: String| name.strip_prefix(prefix).map(str::to_owned).unwrap_or(name);
+    match error {
+        LogError::NoTopic(name) => LogError::NoTopic(strip(name)),
+        LogError::TooLarge { topic, bytes, limit } => LogError::TooLarge { topic: strip(topic), bytes, limit },
+        other => other,
+    }
+}
+
+impl Log for Named {
+    fn create_topic(&self, topic: &NewTopic) -> Result<Created, LogError> {
+        self.log.create_topic(&NewTopic { name: inside(&self.prefix, &topic.name), ..topic.clone() })
+    }
+
+    fn topics(&self) -> Result<Vec<TopicInfo>, LogError> {
+        let own = self.log.topics()?.into_iter().filter_map(|topic| {
+            let name = topic.name.strip_prefix(&self.prefix)?.to_owned();
+            Some(TopicInfo { name, ..topic })
+        });
+        Ok(own.collect())
+    }
+
+    fn topic(&self, name: &str) -> Result<Option<TopicInfo>, LogError> {
+        self.log.topic(&inside(&self.prefix, name))
+    }
+
+    fn committed(&self, group: &str, topic: &str) -> Result<Vec<(u32, i64)>, LogError> {
+        let committed = self.log.committed(&inside(&self.prefix, group), &inside(&self.prefix, topic));
+        committed.map_err(|error| outside(&self.prefix, error))
+    }
+
+    fn read(&self, topic: &str, partition: u32, offset: i64, max_records: usize) -> Result<Batch, LogError> {
+        let read = self.log.read(&inside(&self.prefix, topic), partition, offset, max_records);
+        read.map_err(|error| outside(&self.prefix, error))
+    }
+
+    fn join(&self, member: Member) -> Result<Box<dyn Session>, LogError> {
+        let group = inside(&self.prefix, &member.group);
+        let topic = member.topic.as_ref().map(|topic| inside(&self.prefix, topic));
+        let session = self.log.join(Member { group, topic, ..member }).map_err(|error| outside(&self.prefix, error))?;
+        Ok(Box::new(NamedSession { session, prefix: self.prefix.clone() }))
+    }
+}
+
+impl Session for NamedSession {
+    fn poll(&mut self, max_records: usize, timeout: Duration) -> Result<Event, LogError> {
+        self.session.poll(max_records, timeout.max(PATIENCE))
+    }
+
+    fn append(&mut self, topic: &str, records: &Batch) -> Result<(), LogError> {
+        self.session.append(&inside(&self.prefix, topic), records).map_err(|error| outside(&self.prefix, error))
+    }
+
+    fn commit(&mut self, commit: Commit<'_>) -> Result<(), LogError> {
+        self.session.commit(commit)
+    }
+
+    fn abort(&mut self) -> Result<(), LogError> {
+        self.session.abort()
+    }
+
+    fn max_record_bytes(&self, topic: &str) -> usize {
+        self.session.max_record_bytes(&inside(&self.prefix, topic))
+    }
+
+    fn holds_tables(&self) -> bool {
+        self.session.holds_tables()
+    }
+}
+
+fn fresh(guarantee: Guarantee, properties: &'static [(&'static str, &'static str)]) -> super::Fresh {
+    let brokers = brokers()?;
+    let prefix = prefix();
+    let open = move || {
+        let log = open(&brokers, guarantee, properties);
+        Box::new(Named { log, prefix: prefix.clone() }) as Box<dyn Log>
+    };
+    Some((Box::new(open), Box::new(())))
+}
+
+fn at_least_once() -> super::Fresh {
+    fresh(Guarantee::AtLeastOnce, &[])
+}
+
+fn exactly_once() -> super::Fresh {
+    fresh(Guarantee::ExactlyOnce, &[])
+}
+
+fn new_protocol() -> super::Fresh {
+    fresh(Guarantee::ExactlyOnce, &[("group.protocol", "consumer")])
+}
+
+log_keeps_its_promises!(at_least_once_log, super::at_least_once, as in kafka);
+log_keeps_its_promises!(exactly_once_log, super::exactly_once, as in kafka);
+log_keeps_its_promises!(new_protocol_log, super::new_protocol, as in kafka);
+
+#[test]
+fn a_record_of_the_epoch_comes_a_millisecond_later() {
+    let Some((open, _kept)) = at_least_once() else { return };
+    let log = open();
+    new_topic(&*log, "t", 1);
+    produce(&*log, "t", &[Rec::default()]);
+    assert_eq!(kept(&*log, "t", 0)[0].record, Rec { timestamp_ms: 1, ..Rec::default() });
+}
