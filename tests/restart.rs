@@ -74,23 +74,16 @@ fn done(folder: &Folder) -> i64 {
     folder.so_far("analysis")
 }
 
-/// The value of every record of a topic, as it lies there.
-fn values(folder: &Folder, topic: &str) -> Vec<Vec<u8>> {
-    let mut values = Vec::new();
-    folder.each(topic, |_, record| values.push(record.value().expect("a value").to_vec()));
-    values
-}
-
 /// Every input is in the processed topic or a dead letter, once; and all is as in a run that nothing disturbed.
 fn must_equal(found: &Folder, undisturbed: &Folder, records: u64) {
-    let processed = values(found, PROCESSED);
+    let processed = found.values(PROCESSED);
     // No two generated records have the same time, so no two values are the same.
     let different: HashSet<&[u8]> = processed.iter().map(Vec::as_slice).collect();
     assert_eq!(different.len(), processed.len(), "records are doubled");
     let letters = found.letters(LETTERS).len();
     assert_eq!(processed.len() + letters, records as usize, "records are lost or doubled");
     for topic in [PROCESSED, "analysis", "alerts"] {
-        assert!(values(found, topic) == values(undisturbed, topic), "topic {topic} differs");
+        assert!(found.values(topic) == undisturbed.values(topic), "topic {topic} differs");
     }
     similar_asserts::assert_eq!(found.table(TABLE), undisturbed.table(TABLE));
 }

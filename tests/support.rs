@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use bespoke_boundary::Schema;
 use host::dead_letter::DeadLetter;
 use host::format::json::{JsonStyle, write_json};
-use host::log::Log as _;
 use host::log::embedded::EmbeddedLog;
+use host::log::{Log as _, LogError};
 use host::schema::{FileRegistry, Registry as _, framing};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
@@ -49,14 +49,16 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// A dead letter, without its original.
-#[derive(Debug)]
+/// A dead letter.
 pub struct Letter {
     pub kind: String,
     pub reason: String,
     /// Where the record was, in a topic or a file.
     pub place: String,
     pub stage: String,
+    /// The original, as it was.
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
 }
 
 /// The top of the repository.
@@ -149,9 +151,11 @@ impl Folder {
 
     /// How many records the first partition of a topic has by now, also while a host makes the log or was just killed.
     pub fn so_far(&self, topic: &str) -> i64 {
-        // What cannot be read at this moment will be at a later one.
-        let Ok(log) = EmbeddedLog::open_read_only(self.path(LOG)) else { return 0 };
-        log.topic(topic).ok().flatten().map_or(0, |topic| topic.partitions[0].end)
+        match EmbeddedLog::open_read_only(self.path(LOG)) {
+            Ok(log) => log.topic(topic).expect("readable").map_or(0, |topic| topic.partitions[0].end),
+            Err(LogError::Missing { .. }) => 0,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Hands every record of a topic to `look`, with the partition.
@@ -167,6 +171,13 @@ impl Folder {
                 at = next;
             }
         }
+    }
+
+    /// The value of every record of a topic, as it lies there.
+    pub fn values(&self, topic: &str) -> Vec<Vec<u8>> {
+        let mut values = Vec::new();
+        self.each(topic, |_, record| values.push(record.value().expect("a value").to_vec()));
+        values
     }
 
     /// The records of a topic as JSON lines, sorted.
@@ -201,6 +212,8 @@ impl Folder {
                 reason: letter.reason.replace(&own, ""),
                 place: origin.or(letter.source.map(|s| s.replace(&own, ""))).unwrap_or_default(),
                 stage: letter.stage.into_owned(),
+                key: record.key().map(<[u8]>::to_vec),
+                value: record.value().map(<[u8]>::to_vec),
             });
         });
         letters
@@ -293,6 +306,12 @@ impl Ended {
 }
 
 // === impl Letter ===
+
+impl std::fmt::Debug for Letter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.line())
+    }
+}
 
 impl Letter {
     pub fn line(&self) -> String {

@@ -52,12 +52,21 @@ pub trait Task {
 }
 
 /// How a batch ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// It is handled.
     Done,
+    /// It is handled, and took so much to get there that it should be committed now.
+    Commit,
     /// The step must be thrown away and done again.
     Abort,
+    /// Its records before an offset are handled and must be committed; the worker ends then.
+    Halt {
+        /// The offset.
+        next: i64,
+        /// Why it ends.
+        why: String,
+    },
 }
 
 /// Why a worker ends before it was told to.
@@ -96,6 +105,8 @@ const MAX_ABORTS: u32 = 20;
 struct Step {
     positions: BTreeMap<u32, i64>,
     since: Option<Instant>,
+    /// Whether it is due, whatever the time.
+    is_urgent: bool,
 }
 
 /// Runs until `stop` is set, and commits what was done by then.
@@ -113,7 +124,8 @@ pub fn run(
     let (mut failed, mut aborts) = (0, 0);
     loop {
         let stopping = stop.load(Ordering::Relaxed);
-        let due = step.since.is_some_and(|since| stopping || since.elapsed() >= pace.commit_interval);
+        let is_due = |since: Instant| stopping || step.is_urgent || since.elapsed() >= pace.commit_interval;
+        let due = step.since.is_some_and(is_due);
         if due {
             match commit(session, task, &mut step) {
                 Ok(()) => (failed, aborts) = (0, 0),
@@ -152,10 +164,17 @@ pub fn run(
                 counters.records_in.add(batch.len() as u64);
                 step.since.get_or_insert_with(Instant::now);
                 match task.records(session, partition, &batch)? {
-                    Flow::Done => {
+                    flow @ (Flow::Done | Flow::Commit) => {
                         if let Some(next) = batch.next_offset() {
                             step.positions.insert(partition, next);
                         }
+                        step.is_urgent |= flow == Flow::Commit;
+                    }
+                    Flow::Halt { next, why } => {
+                        step.positions.insert(partition, next);
+                        commit(session, task, &mut step)?;
+                        counters.commits.add(1);
+                        return Err(Stop::Policy(why));
                     }
                     Flow::Abort if aborts < MAX_ABORTS => {
                         aborts += 1;

@@ -218,13 +218,14 @@ impl Session for PipeSession {
     }
 
     fn append(&mut self, topic: &str, records: &Batch) -> Result<(), LogError> {
-        for record in records.iter() {
-            if let Some(letter) = DeadLetter::of(record) {
-                let offset = letter.origin.as_ref().map_or(0, |o| o.offset);
-                self.complaints.push(format!("record {}: {} ({})", offset + 1, letter.reason, letter.kind));
-            } else if let Some(value) = record.value() {
-                self.print(topic, value);
-            }
+        records.iter().filter_map(|record| record.value()).for_each(|value| self.print(topic, value));
+        Ok(())
+    }
+
+    fn divert(&mut self, _: &str, letters: &Batch) -> Result<(), LogError> {
+        for letter in letters.iter().filter_map(DeadLetter::of) {
+            let offset = letter.origin.as_ref().map_or(0, |o| o.offset);
+            self.complaints.push(format!("record {}: {} ({})", offset + 1, letter.reason, letter.kind));
         }
         Ok(())
     }

@@ -85,6 +85,13 @@ pub trait Session: Send {
     /// [`LogError::NoTopic`], [`LogError::TooLarge`]; then nothing of the batch is added.
     fn append(&mut self, topic: &str, records: &Batch) -> Result<(), LogError>;
 
+    /// Adds dead letters to the step. A letter is the record that it keeps and some bytes that tell of it, so that
+    /// [`Session::max_record_bytes`] is no limit for it: a record that was taken has a letter that is taken.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`]; then nothing of the batch is added.
+    fn divert(&mut self, topic: &str, letters: &Batch) -> Result<(), LogError>;
+
     /// Makes the step happen: all that was appended, and all of this.
     ///
     /// # Errors
@@ -268,7 +275,7 @@ pub enum LogError {
         /// The other process, or `unknown`.
         pid: String,
     },
-    /// There is nothing to read.
+    /// There is nothing to read, or not yet.
     #[error("there is no log at `{path}`; check the path, or run the pipeline once to make it")]
     Missing {
         /// The file.

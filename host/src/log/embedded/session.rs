@@ -57,7 +57,7 @@ impl EmbeddedSession {
         let is_own = |partition: &u32| partition % workers == member.worker % workers;
         let own = (0..topic.partitions.len() as u32).filter(is_own);
         let own = own.map(|partition| Own { partition, stage: Stage::Elsewhere }).collect();
-        let step = Step::new(shared.options.max_record_bytes, member.worker);
+        let step = Step::new(member.worker);
         Self { store, shared, group: member.group, topic, own, turn: 0, step }
     }
 
@@ -124,7 +124,12 @@ impl Session for EmbeddedSession {
 
     fn append(&mut self, topic: &str, records: &Batch) -> Result<(), LogError> {
         let topic = self.shared.topic(topic)?;
-        self.step.append(&topic, records)
+        self.step.append(&topic, records, self.shared.options.max_record_bytes)
+    }
+
+    fn divert(&mut self, topic: &str, letters: &Batch) -> Result<(), LogError> {
+        let topic = self.shared.topic(topic)?;
+        self.step.append(&topic, letters, usize::MAX)
     }
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<(), LogError> {
