@@ -146,6 +146,7 @@ pub fn run(
         let wait = step.since.map_or(IDLE, |since| pace.commit_interval.saturating_sub(since.elapsed()));
         match session.poll(pace.batch_records, wait)? {
             Event::Idle => {}
+            Event::Skipped { from, to, .. } => counters.skipped.add(to.abs_diff(from)),
             Event::Assigned { partition, state, position } => {
                 tracing::debug!(partition, position, state_bytes = state.as_ref().map(Bytes::len), "assigned");
                 task.assigned(partition, state)?;

@@ -35,7 +35,7 @@ macro_rules! log_keeps_its_promises {
                 a_refused_append_adds_nothing);
             $crate::contract::log_keeps_its_promises!(@each $fresh, retention:
                 old_records_go, large_partitions_shrink, what_may_stay_stays, an_offset_is_never_given_twice,
-                a_reader_that_lags_goes_on_at_the_first_record_kept);
+                a_reader_that_lags_goes_on_at_the_first_record_kept, old_records_go_while_nothing_is_committed);
         }
     };
     (@each $fresh:path, $suite:ident: $($promise:ident),* $(,)?) => {

@@ -83,7 +83,7 @@ fn replay(log: &dyn Log, topic: &str, to: Option<&str>) -> anyhow::Result<Done> 
                 }
             }
             Event::Idle => break,
-            Event::Assigned { .. } | Event::Revoked { .. } => {}
+            Event::Assigned { .. } | Event::Revoked { .. } | Event::Skipped { .. } => {}
         }
     }
     Ok(done)

@@ -150,6 +150,15 @@ pub enum Event {
         /// The records, at least one.
         batch: Batch,
     },
+    /// Retention has removed records before they were read. Reading goes on at the first that is kept.
+    Skipped {
+        /// The partition.
+        partition: u32,
+        /// The offset that was to be read next.
+        from: i64,
+        /// The offset that is.
+        to: i64,
+    },
     /// Nothing came in time.
     Idle,
 }
