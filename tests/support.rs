@@ -7,6 +7,7 @@ use std::io::{Read, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -37,8 +38,14 @@ pub struct Folder(TempDir);
 /// A host that runs.
 pub struct Running {
     child: Child,
-    stdout: JoinHandle<Vec<u8>>,
-    stderr: JoinHandle<Vec<u8>>,
+    stdout: Collected,
+    stderr: Collected,
+}
+
+/// What a stream has given so far, and the thread that reads it to its end.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: JoinHandle<()>,
 }
 
 /// How a host ended.
@@ -141,7 +148,7 @@ impl Folder {
             .spawn()
             .expect("the program starts");
         let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        Running { child, stdout: collect(stdout), stderr: collect(stderr) }
+        Running { child, stdout: Collected::of(stdout), stderr: Collected::of(stderr) }
     }
 
     /// The log, for looking at it.
@@ -261,13 +268,28 @@ impl Running {
 
     /// As Ctrl-C does.
     pub fn interrupt(&self) {
-        let sent = Command::new("kill").args(["-INT", &self.id().to_string()]).status().expect("kill");
+        self.signal("INT");
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().expect("kill");
         assert!(sent.success(), "the process is gone");
+    }
+
+    /// Waits until standard error has this text.
+    pub fn await_said(&mut self, text: &str) {
+        let started = Instant::now();
+        while !self.stderr.so_far().contains(text) {
+            let waits = self.is_running() && started.elapsed() < LIMIT;
+            assert!(waits, "it did not say `{text}`, but:\n{}", self.stderr.so_far());
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Ends it at once, whatever it does.
     pub fn kill(mut self) -> Ended {
-        self.child.kill().expect("killed");
+        // It may have ended by itself, and then that is what is told.
+        let _ = self.child.kill();
         self.end()
     }
 
@@ -280,13 +302,11 @@ impl Running {
             }
             if started.elapsed() > LIMIT {
                 self.child.kill().expect("killed");
-                let said = self.stderr.join().expect("read");
-                panic!("still running after {LIMIT:?}; it said:\n{}", String::from_utf8_lossy(&said));
+                panic!("still running after {LIMIT:?}; it said:\n{}", self.stderr.end());
             }
             std::thread::sleep(Duration::from_millis(2));
         };
-        let text = |thread: JoinHandle<Vec<u8>>| String::from_utf8_lossy(&thread.join().expect("read")).into_owned();
-        Ended { status, stdout: text(self.stdout), stderr: text(self.stderr) }
+        Ended { status, stdout: self.stdout.end(), stderr: self.stderr.end() }
     }
 }
 
@@ -324,11 +344,28 @@ pub fn joined(lines: &[String]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// Reads to the end, so that a host never waits for its reader.
-fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = from.read_to_end(&mut bytes);
-        bytes
-    })
+// === impl Collected ===
+
+impl Collected {
+    /// Reads all the time, so that a host never waits for its reader.
+    fn of(mut from: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let into = bytes.clone();
+        let thread = std::thread::spawn(move || {
+            let mut buffer = [0; 64 << 10];
+            while let Ok(count @ 1..) = from.read(&mut buffer) {
+                into.lock().expect("no panic").extend_from_slice(&buffer[..count]);
+            }
+        });
+        Self { bytes, thread }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().expect("no panic")).into_owned()
+    }
+
+    fn end(self) -> String {
+        self.thread.join().expect("read");
+        String::from_utf8_lossy(&self.bytes.lock().expect("no panic")).into_owned()
+    }
 }
