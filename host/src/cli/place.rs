@@ -6,13 +6,12 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::failure::Usage;
-use crate::config::{LogKind, NotBuiltIn, Pipeline, RegistryKind, Sync};
+use crate::command::{PIPELINE, log_of};
+use crate::config::{Pipeline, RegistryKind};
 use crate::log::Log;
-use crate::log::embedded::{Durability, EmbeddedLog, Options};
+use crate::log::embedded::{EmbeddedLog, Options};
 use crate::schema::{FileRegistry, Registry};
 
-/// The pipeline of a folder.
-pub(super) const PIPELINE: &str = "pipeline.toml";
 /// How the topics of dead letters end, unless a pipeline names them otherwise.
 const DEAD_LETTERS: &str = ".dead-letters";
 
@@ -58,7 +57,7 @@ impl PlaceArguments {
             return Ok(Place { path: log.clone(), options, ids: Some(ids), dead_letters: None });
         }
         let pipeline = load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
-        let (path, options) = embedded(&pipeline)?;
+        let (path, options) = log_of(&pipeline)?;
         let ids = match &pipeline.schemas.registry {
             RegistryKind::File(ids) => Some(ids.clone()),
             RegistryKind::Http(_) => None,
@@ -72,18 +71,6 @@ pub(super) fn load(file: &Path, overrides: &[String]) -> anyhow::Result<Pipeline
     let pipeline = Pipeline::load(file, overrides)?;
     pipeline.require_built_in()?;
     Ok(pipeline)
-}
-
-/// The file of a pipeline's log, and how it is opened.
-pub(super) fn embedded(pipeline: &Pipeline) -> anyhow::Result<(PathBuf, Options)> {
-    let LogKind::Embedded { path, sync } = &pipeline.log.kind else {
-        return Err(NotBuiltIn { key: "log.kind", value: "kafka" }.into());
-    };
-    let durability = match sync {
-        Sync::Full => Durability::Full,
-        Sync::Normal => Durability::Normal,
-    };
-    Ok((path.clone(), Options { durability, ..Options::default() }))
 }
 
 // === impl Place ===

@@ -10,13 +10,14 @@ pub mod wit;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
+use bespoke_boundary::Schema;
 
-use crate::config::{LogKind, Pipeline, RegistryKind};
-use crate::log::embedded::{Durability, EmbeddedLog, Options};
+use crate::config::{LogKind, NotBuiltIn, Pipeline, RegistryKind};
+use crate::log::embedded::{EmbeddedLog, Options};
 use crate::module::Sandbox;
 use crate::pipeline::{Built, SchemaStore, build};
-use crate::schema::{Compatibility, FileRegistry, Registry, SchemaDir};
+use crate::schema::{FileRegistry, Registry, SchemaDir};
 
 /// The file that is meant where none is named.
 pub const PIPELINE: &str = "pipeline.toml";
@@ -46,13 +47,14 @@ fn schemas(config: &Pipeline) -> Result<(SchemaDir, Arc<SchemaStore>)> {
         return Err(anyhow!("no registry"));
     };
     let registry: Arc<dyn Registry> = Arc::new(FileRegistry::open(ids)?);
-    let compatibility = match config.schemas.compatibility {
-        crate::config::Compatibility::None => Compatibility::None,
-        crate::config::Compatibility::Backward => Compatibility::Backward,
-        crate::config::Compatibility::Forward => Compatibility::Forward,
-        crate::config::Compatibility::Full => Compatibility::Full,
-    };
-    Ok((dir, Arc::new(SchemaStore::new(registry, compatibility))))
+    Ok((dir, Arc::new(SchemaStore::new(registry, config.schemas.compatibility))))
+}
+
+/// The schema of a file.
+fn schema_in(file: &Path) -> Result<Schema> {
+    let dir = SchemaDir::single(file)?;
+    let json = dir.names().first().and_then(|name| dir.get(name)).unwrap_or_default();
+    Schema::parse(json).with_context(|| format!("`{}`", file.display()))
 }
 
 /// Everything that a configuration means, but for its log.
@@ -64,19 +66,10 @@ fn assemble(config: &Pipeline) -> Result<Built> {
 }
 
 /// The file of the log, and how it is kept.
-fn log_of(config: &Pipeline) -> Result<(PathBuf, Options)> {
+pub(crate) fn log_of(config: &Pipeline) -> Result<(PathBuf, Options)> {
     match &config.log.kind {
-        LogKind::Embedded { path, sync } => {
-            let durability = match sync {
-                crate::config::Sync::Full => Durability::Full,
-                crate::config::Sync::Normal => Durability::Normal,
-            };
-            Ok((path.clone(), Options { durability, ..Options::default() }))
-        }
-        LogKind::Kafka { .. } => {
-            config.require_built_in()?;
-            Err(anyhow!("no log"))
-        }
+        LogKind::Embedded { path, sync } => Ok((path.clone(), Options { durability: *sync, ..Options::default() })),
+        LogKind::Kafka { .. } => Err(NotBuiltIn { key: "log.kind", value: "kafka" }.into()),
     }
 }
 

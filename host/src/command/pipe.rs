@@ -15,14 +15,15 @@ use bespoke_boundary::{Output, Plan, Schema, output_schema};
 use bespoke_record::{Batch, BatchBuilder, Entry};
 use bytes::Bytes;
 
-use super::sandbox;
+use super::{sandbox, schema_in};
 use crate::dead_letter::DeadLetter;
 use crate::feed::{Next, Source, open_file};
 use crate::format::reader::Format;
 use crate::format::{JsonStyle, write_json};
 use crate::log::{Commit, Event, LogError, Session};
 use crate::metrics::Counters;
-use crate::module::{Limits, Module, THREAD_STACK_BYTES};
+use crate::module::{Fault, Instance, Limits, Module, THREAD_STACK_BYTES};
+use crate::pipeline::BuildError;
 use crate::schema::framing;
 use crate::shutdown::Shutdown;
 use crate::stage::{Destination, OnError, Schemas, Stage, StageTask, Writers};
@@ -48,9 +49,15 @@ impl Schemas for OneSchema {
 /// # Errors
 /// If the module cannot be used, or breaks for good.
 pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown: &Shutdown) -> Result<bool> {
-    let json = std::fs::read_to_string(schema).with_context(|| format!("`{}` cannot be read", schema.display()))?;
-    let schema = Arc::new(Schema::parse(&json).with_context(|| format!("`{}`", schema.display()))?);
+    let schema = Arc::new(schema_in(schema)?);
     let module = Arc::new(Module::load(&sandbox()?, module, Limits::default())?);
+    // Settings that it refuses are known now.
+    let refused = |fault: Fault| BuildError::Start {
+        stage: INPUT.to_owned(),
+        module: module.name().to_owned(),
+        why: fault.to_string(),
+    };
+    Instance::new(&module, settings).map_err(refused)?;
     let signature = module.signature();
     let (mut outputs, mut written) = (Vec::new(), HashMap::new());
     for (i, name) in signature.answer.outputs().iter().enumerate() {
@@ -86,8 +93,8 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
     let run = move || {
         let writers = Writers::new(Arc::new(OneSchema(schema.clone())), schema.clone());
         let mut task = StageTask::new(Arc::new(stage), writers, task_counters.clone());
-        let source = open_file(None, Format::JsonLines, &schema, false, None)
-            .map_err(|e| Stop::Policy(format!("{INPUT}: {e}")))?;
+        let source =
+            open_file(None, Format::Jsonl, &schema, false, None).map_err(|e| Stop::Policy(format!("{INPUT}: {e}")))?;
         let mut session = PipeSession::new(source, written, shutdown.clone());
         let pace = Pace { batch_records: BATCH_RECORDS, commit_interval: COMMIT_INTERVAL };
         crate::worker::run(&mut session, &mut task, pace, shutdown.flag(), &task_counters)?;

@@ -12,7 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
-use super::{Compatibility, Format, Guarantee, OnError, Provenance, Sync};
+use super::{Compatibility, Durability, Format, Guarantee, OnError, Provenance};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -61,7 +61,7 @@ pub struct Log {
     /// What is promised. Default: `exactly-once` on an embedded log, `at-least-once` on Kafka.
     pub guarantee: Option<Spanned<Guarantee>>,
     /// What a commit to an embedded log survives. Default: `full`.
-    pub sync: Option<Spanned<Sync>>,
+    pub sync: Option<Spanned<Durability>>,
     /// How often a step is committed. Default: 100, and 1000 for at-least-once.
     pub commit_interval_ms: Option<Spanned<i64>>,
     /// Settings for the Kafka client, untouched.
