@@ -57,8 +57,9 @@ guests: target ## Builds the modules and puts those of the example in place
 	    { cp $$built $(MODULES)/$$module.new && mv $(MODULES)/$$module.new $(MODULES)/$$module.wasm; }; \
 	done
 
-bench: guests ## Benches: the boundary alone, then the whole pipeline
+bench: guests ## Benches: the boundary and the log alone, then the whole pipeline
 	cargo bench --locked --package bespoke-boundary
+	cargo bench --locked --package host --bench log
 	cargo run --locked --release --package bench
 
 services: python ## Starts three Kafka brokers and a schema registry as processes of this machine

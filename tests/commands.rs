@@ -375,3 +375,56 @@ fn looking_works_while_a_pipeline_runs_and_a_replay_is_told_to_wait() {
     assert!(replay.err.contains("in use") && replay.err.contains("hint: stop that host first"), "{}", replay.err);
     assert_eq!(running.interrupt().code, Some(0));
 }
+
+#[test]
+#[cfg(unix)]
+fn retention_goes_on_while_nothing_comes_and_who_misses_records_is_told() {
+    let dir = through();
+    fs::write(dir.path().join("more.jsonl"), "{\"id\":\"z\",\"shop\":\"west\",\"cents\":700}\n").expect("a file");
+    let kept = ["--set", "topics.prices.retention_ms=200"];
+    // The feed waits for its file to grow, which it does not.
+    let running =
+        Running::start(dir.path(), &[&["feed", "more.jsonl", "--to", "prices", "--follow"][..], &kept].concat());
+    until("the removal of all records", || {
+        let described = printed(dir.path(), &["topics", "describe", "prices"]);
+        described.lines().any(|line| line.split_whitespace().take(3).eq(["0", "4", "4"]))
+    });
+    assert_eq!(running.interrupt().code, Some(0));
+    // The sink had read three of the four.
+    let ended = run(dir.path(), &[&["run", "--until-end", "--log-format", "json"][..], &kept].concat());
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let lines: Vec<serde_json::Value> =
+        ended.err.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let told = lines.iter().find(|line| line["message"] == "retention removed records before they were read");
+    let told = told.unwrap_or_else(|| panic!("nothing told: {}", ended.err));
+    let place = (told["level"].as_str(), told["topic"].as_str(), told["partition"].as_i64());
+    assert_eq!(place, (Some("WARN"), Some("prices"), Some(0)));
+    assert_eq!((told["from"].as_i64(), told["to"].as_i64()), (Some(3), Some(4)));
+    let sink = lines.iter().rfind(|line| line["role"] == "sink keeper" && line["message"] == "progress");
+    assert_eq!(sink.and_then(|sink| sink["skipped"].as_i64()), Some(1), "{}", ended.err);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_ends_with_1_and_a_wrong_path_with_64() {
+    let dir = fresh();
+    fs::write(dir.path().join("file"), "no folder").expect("a file");
+    fs::create_dir(dir.path().join("folder")).expect("a folder");
+    for (set, code, said) in [
+        ("log.path=file/prices.db", 1, "file"),
+        ("log.path=folder", 1, "folder"),
+        ("log.path=/proc/prices.db", 1, "/proc/prices.db"),
+        ("schemas.ids=file/ids.json", 1, "file/ids.json"),
+        ("schemas.ids=/proc/ids.json", 1, "schema ids must be kept, so its folder must be writable"),
+        ("schemas.dir=none", 64, "schemas: `none` cannot be read"),
+        ("schemas.dir=file", 64, "it is not JSON"),
+        ("topics.prices.schema=\"cost\"", 64, "there is no schema `cost` in `schemas`; it has price"),
+    ] {
+        let ended = run(dir.path(), &["run", "--until-end", "--set", set]);
+        assert_eq!(ended.code, Some(code), "{set}: {ended:?}");
+        assert!(ended.err.starts_with("error: ") && ended.err.contains(said), "{set}: {ended:?}");
+    }
+    printed(dir.path(), &["run", "--until-end"]);
+    let partitions = run(dir.path(), &["run", "--until-end", "--set", "topics.prices.partitions=3"]);
+    assert_eq!(partitions.code, Some(64), "{partitions:?}");
+    assert!(partitions.err.contains("topic `prices` has 1 partitions, not 3"), "{partitions:?}");
+}

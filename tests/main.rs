@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod contract;
 mod docs;
+mod faults;
 mod registry;
 mod restart;
 mod scenarios;

@@ -5,7 +5,6 @@
 //! `error.txt` (what standard error must have in it, a line each; the program fails). With `BESPOKE_BLESS=1` in the
 //! environment the answers are written anew, to be read before they are committed.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -179,87 +178,4 @@ fn records_that_others_wrote_wrongly_are_dead_letters() {
     assert!(found[before].reason.contains("4711"), "{found:#?}");
     assert!(found[before + 1].reason.contains("0x7b"), "{found:#?}");
     assert_eq!(folder.topic("out").lines().count(), good.lines().count() + 1);
-}
-
-/// What a module does wrong on one record: the name, the kind of its dead letter, part of the reason, and the code.
-const FAULTS: [(&str, &str, &str, &str); 8] = [
-    ("trap", "trap", "panicked or aborted", "unreachable"),
-    ("divide", "trap", "divide by zero", "(drop (i32.div_u (local.get $i) (i32.const 0)))"),
-    ("loop", "timeout", "limits.time_ms", "(loop $ever (br $ever))"),
-    ("hog", "memory", "limits.memory_mb", "(loop $more (drop (memory.grow (i32.const 64))) (br $more))"),
-    ("few", "answer", "", "(global.set $answers (i32.sub (local.get $len) (i32.const 1)))"),
-    // 12 bytes each, so a list of 1 GiB.
-    ("giant", "answer", "", "(global.set $answers (i32.const 89478485))"),
-    (
-        "text",
-        "answer",
-        "UTF-8",
-        "(i32.store (local.get $answer) (i32.const 1)) (i32.store offset=4 (local.get $answer) (i32.const 8))
-         (i32.store offset=8 (local.get $answer) (i32.const 2)) (i32.store (i32.const 8) (i32.const 0xffff))",
-    ),
-    (
-        "beyond",
-        "answer",
-        "",
-        "(i32.store (local.get $answer) (i32.const 1)) (i32.store offset=4 (local.get $answer) (i32.const -8))
-         (i32.store offset=8 (local.get $answer) (i32.const 0x40000000))",
-    ),
-];
-
-/// A folder whose feed has `records`, of which those in `bad` make the module fail.
-fn faulty(fault: &str, records: usize, bad: impl Fn(usize) -> bool) -> Folder {
-    let folder = Folder::of(&cases().join("empty-feed"));
-    let text = fs::read_to_string(cases().join("faulty.wat")).expect("the module");
-    folder.module("faulty", &text.replace("(then FAULT)", &format!("(then {fault})")));
-    let mut feed = String::new();
-    for n in 0..records {
-        let quantity = if bad(n) { 13 } else { 1 };
-        let _ = writeln!(
-            feed,
-            r#"{{"id":"p-{n:04}","name":"n","category":"c","price":1,"quantity":{quantity},"updated":{n},"in_stock":true}}"#
-        );
-    }
-    fs::write(folder.path("feed.jsonl"), feed).expect("written");
-    folder
-}
-
-const FAULTY: [&str; 8] = [
-    "run",
-    "--until-end",
-    "--set",
-    "stage.processor.module=modules/faulty.wasm",
-    "--set",
-    "stage.processor.limits.time_ms=50",
-    "--set",
-    "stage.processor.limits.memory_mb=16",
-];
-
-#[test]
-fn a_record_that_breaks_a_module_is_one_dead_letter_and_all_others_pass() {
-    for (name, kind, reason, code) in FAULTS {
-        const RECORDS: usize = 1500;
-        const BAD: usize = 777;
-        let folder = faulty(code, RECORDS, |n| n == BAD);
-        folder.host(&FAULTY).must_end(0);
-        let letters = folder.letters("case.dead-letters");
-        let [letter] = &letters[..] else { panic!("{name}: not one dead letter: {letters:#?}") };
-        assert_eq!((&*letter.kind, &*letter.place), (kind, "in-0:777"), "{name}: {letter:#?}");
-        assert!(letter.reason.contains(reason), "{name}: {letter:#?}");
-        let out = folder.topic("out");
-        assert_eq!(out.lines().count(), RECORDS - 1, "{name}");
-        assert!(!out.contains("p-0777") && out.contains("p-0776") && out.contains("p-0778"), "{name}");
-    }
-}
-
-#[test]
-fn a_module_that_fails_on_everything_stops_its_stage() {
-    let folder = faulty("unreachable", 5000, |_| true);
-    let ended = folder.host(&FAULTY);
-    ended.must_end(1);
-    assert!(ended.stderr.contains("dead letters in a row"), "{}", ended.stderr);
-    let letters = folder.letters("case.dead-letters");
-    // What was found before the last commit is kept; what is open when the stage stops need not be.
-    assert!(letters.len() <= 101, "{} dead letters", letters.len());
-    assert!(letters.iter().all(|letter| letter.kind == "trap"), "{letters:#?}");
-    assert_eq!(folder.topic("out"), "");
 }

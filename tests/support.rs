@@ -16,7 +16,7 @@ use bespoke_record::Batch;
 use host::dead_letter::DeadLetter;
 use host::format::json::{JsonStyle, write_json};
 use host::log::embedded::{EmbeddedLog, Options};
-use host::log::{Commit, Log as _, Member};
+use host::log::{Commit, Log as _, LogError, Member};
 use host::schema::{Compatibility, FileRegistry, Registry as _, framing};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
@@ -60,14 +60,16 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// A dead letter, without its original.
-#[derive(Debug)]
+/// A dead letter.
 pub struct Letter {
     pub kind: String,
     pub reason: String,
     /// Where the record was, in a topic or a file.
     pub place: String,
     pub stage: String,
+    /// The original, as it was.
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
 }
 
 /// The top of the repository.
@@ -160,9 +162,11 @@ impl Folder {
 
     /// How many records the first partition of a topic has by now, also while a host makes the log or was just killed.
     pub fn so_far(&self, topic: &str) -> i64 {
-        // What cannot be read at this moment will be at a later one.
-        let Ok(log) = EmbeddedLog::open_read_only(self.path(LOG)) else { return 0 };
-        log.topic(topic).ok().flatten().map_or(0, |topic| topic.partitions[0].end)
+        match EmbeddedLog::open_read_only(self.path(LOG)) {
+            Ok(log) => log.topic(topic).expect("readable").map_or(0, |topic| topic.partitions[0].end),
+            Err(LogError::Missing { .. }) => 0,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Appends records to a topic, while no host runs.
@@ -199,6 +203,13 @@ impl Folder {
         }
     }
 
+    /// The value of every record of a topic, as it lies there.
+    pub fn values(&self, topic: &str) -> Vec<Vec<u8>> {
+        let mut values = Vec::new();
+        self.each(topic, |_, record| values.push(record.value().expect("a value").to_vec()));
+        values
+    }
+
     /// The records of a topic as JSON lines, sorted.
     pub fn topic(&self, topic: &str) -> String {
         let registry = FileRegistry::open(&self.path(IDS), Compatibility::default()).expect("schema ids");
@@ -231,6 +242,8 @@ impl Folder {
                 reason: letter.reason.replace(&own, ""),
                 place: origin.or(letter.source.map(|s| s.replace(&own, ""))).unwrap_or_default(),
                 stage: letter.stage.into_owned(),
+                key: record.key().map(<[u8]>::to_vec),
+                value: record.value().map(<[u8]>::to_vec),
             });
         });
         letters
@@ -288,13 +301,28 @@ impl Running {
 
     /// As Ctrl-C does.
     pub fn interrupt(&self) {
-        let sent = Command::new("kill").args(["-INT", &self.id().to_string()]).status().expect("kill");
+        self.signal("INT");
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().expect("kill");
         assert!(sent.success(), "the process is gone");
+    }
+
+    /// Waits until standard error has this text.
+    pub fn await_said(&mut self, text: &str) {
+        let started = Instant::now();
+        while !self.stderr.so_far().contains(text) {
+            let waits = self.is_running() && started.elapsed() < LIMIT;
+            assert!(waits, "it did not say `{text}`, but:\n{}", self.stderr.so_far());
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Ends it at once, whatever it does.
     pub fn kill(mut self) -> Ended {
-        self.child.kill().expect("killed");
+        // It may have ended by itself, and then that is what is told.
+        let _ = self.child.kill();
         self.end()
     }
 
@@ -357,6 +385,12 @@ impl Ended {
 }
 
 // === impl Letter ===
+
+impl std::fmt::Debug for Letter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.line())
+    }
+}
 
 impl Letter {
     pub fn line(&self) -> String {

@@ -50,7 +50,7 @@ fn read_all(session: &mut dyn Session) -> u64 {
         match session.poll(1_024, Duration::ZERO).expect("an event") {
             Event::Records { batch, .. } => records += batch.len() as u64,
             Event::Idle => return records,
-            Event::Assigned { .. } | Event::Revoked { .. } => {}
+            Event::Assigned { .. } | Event::Revoked { .. } | Event::Skipped { .. } => {}
         }
     }
 }

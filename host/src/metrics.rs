@@ -31,6 +31,8 @@ pub struct Counters {
     pub dropped: Counter,
     /// Records that became dead letters.
     pub dead_letters: Counter,
+    /// Records that retention took before they were read; offsets may have gaps, so this is how many at most.
+    pub skipped: Counter,
     /// Calls that ended in a fault.
     pub faults: Counter,
     /// Steps that happened.

@@ -50,6 +50,7 @@ struct Reading {
     records_out: u64,
     dropped: u64,
     dead_letters: u64,
+    skipped: u64,
     per_second: f64,
     lag: Option<u64>,
 }
@@ -147,6 +148,7 @@ impl Line {
             records_out: counters.records_out.get(),
             dropped: counters.dropped.get(),
             dead_letters: counters.dead_letters.get(),
+            skipped: counters.skipped.get(),
             per_second: if seconds > 0.0 { more / seconds } else { 0.0 },
             lag,
         }
@@ -163,9 +165,12 @@ impl Reading {
             grouped(self.records_out),
             grouped(self.per_second.round() as u64)
         );
-        for (number, what) in
-            [(self.dropped, "dropped"), (self.dead_letters, "dead letters"), (self.lag.unwrap_or(0), "to do")]
-        {
+        for (number, what) in [
+            (self.dropped, "dropped"),
+            (self.dead_letters, "dead letters"),
+            (self.skipped, "skipped"),
+            (self.lag.unwrap_or(0), "to do"),
+        ] {
             if number > 0 {
                 text.push_str(&format!("  {} {what}", grouped(number)));
             }
@@ -174,9 +179,9 @@ impl Reading {
     }
 
     fn log(&self, role: &str) {
-        let Self { records_in, records_out, dropped, dead_letters, per_second, lag } = *self;
+        let Self { records_in, records_out, dropped, dead_letters, skipped, per_second, lag } = *self;
         let per_second = per_second.round() as u64;
-        tracing::info!(role, records_in, records_out, per_second, dropped, dead_letters, lag, "progress");
+        tracing::info!(role, records_in, records_out, per_second, dropped, dead_letters, skipped, lag, "progress");
     }
 }
 

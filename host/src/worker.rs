@@ -52,14 +52,23 @@ pub trait Task {
 }
 
 /// How a batch ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// It is handled.
     Done,
+    /// It is handled, and took so much to get there that it should be committed now.
+    Commit,
     /// The step must be thrown away and done again.
     Abort,
     /// The same, but not at once: something that is needed cannot be had at the moment.
     Wait,
+    /// Its records before an offset are handled and must be committed; the worker ends then.
+    Halt {
+        /// The offset.
+        next: i64,
+        /// Why it ends.
+        why: String,
+    },
 }
 
 /// Why a worker ends before it was told to.
@@ -101,6 +110,8 @@ const WAIT: Duration = Duration::from_secs(1);
 struct Step {
     positions: BTreeMap<u32, i64>,
     since: Option<Instant>,
+    /// Whether it is due, whatever the time.
+    is_urgent: bool,
 }
 
 /// Runs until `stop` is set, and commits what was done by then.
@@ -118,10 +129,14 @@ pub fn run(
     let (mut failed, mut aborts, mut waits) = (0, 0, 0_u32);
     loop {
         let stopping = stop.load(Ordering::Relaxed);
-        let due = step.since.is_some_and(|since| stopping || since.elapsed() >= pace.commit_interval);
+        let is_due = |since: Instant| stopping || step.is_urgent || since.elapsed() >= pace.commit_interval;
+        let due = step.since.is_some_and(is_due);
         if due {
             match commit(session, task, &mut step) {
-                Ok(()) => (failed, aborts, waits) = (0, 0, 0),
+                Ok(()) => {
+                    (failed, aborts, waits) = (0, 0, 0);
+                    counters.commits.add(1);
+                }
                 Err(Stop::Log(error)) if failed < MAX_FAILED_COMMITS && !stopping => {
                     failed += 1;
                     let wait = Duration::from_millis(50 << failed.min(7));
@@ -131,7 +146,6 @@ pub fn run(
                 }
                 Err(error) => return Err(error),
             }
-            counters.commits.add(1);
         }
         if stopping {
             return Ok(());
@@ -139,6 +153,7 @@ pub fn run(
         let wait = step.since.map_or(IDLE, |since| pace.commit_interval.saturating_sub(since.elapsed()));
         match session.poll(pace.batch_records, wait)? {
             Event::Idle => {}
+            Event::Skipped { from, to, .. } => counters.skipped.add(to.abs_diff(from)),
             Event::Assigned { partition, state, position } => {
                 tracing::debug!(partition, position, state_bytes = state.as_ref().map(Bytes::len), "assigned");
                 task.assigned(partition, state)?;
@@ -157,10 +172,17 @@ pub fn run(
                 counters.records_in.add(batch.len() as u64);
                 step.since.get_or_insert_with(Instant::now);
                 match task.records(session, partition, &batch)? {
-                    Flow::Done => {
+                    flow @ (Flow::Done | Flow::Commit) => {
                         if let Some(next) = batch.next_offset() {
                             step.positions.insert(partition, next);
                         }
+                        step.is_urgent |= flow == Flow::Commit;
+                    }
+                    Flow::Halt { next, why } => {
+                        step.positions.insert(partition, next);
+                        commit(session, task, &mut step)?;
+                        counters.commits.add(1);
+                        return Err(Stop::Policy(why));
                     }
                     Flow::Abort if aborts < MAX_ABORTS => {
                         aborts += 1;

@@ -113,6 +113,10 @@ impl Session for NamedSession {
         self.session.append(&inside(&self.prefix, topic), records).map_err(|error| outside(&self.prefix, error))
     }
 
+    fn divert(&mut self, topic: &str, letters: &Batch) -> Result<(), LogError> {
+        self.session.divert(&inside(&self.prefix, topic), letters).map_err(|error| outside(&self.prefix, error))
+    }
+
     fn commit(&mut self, commit: Commit<'_>) -> Result<(), LogError> {
         self.session.commit(commit)
     }

@@ -30,7 +30,7 @@ macro_rules! log_keeps_its_promises {
             $crate::contract::log_keeps_its_promises!(@each $fresh, log: the_epoch_is_a_time_like_any_other);
             $crate::contract::log_keeps_its_promises!(@each $fresh, retention:
                 old_records_go, large_partitions_shrink, what_may_stay_stays, an_offset_is_never_given_twice,
-                a_reader_that_lags_goes_on_at_the_first_record_kept);
+                a_reader_that_lags_goes_on_at_the_first_record_kept, old_records_go_while_nothing_is_committed);
         }
     };
     ($module:ident, $fresh:path, as in kafka) => {

@@ -136,6 +136,8 @@ pub struct Reader {
     positions: BTreeMap<u32, i64>,
     expected: BTreeMap<u32, i64>,
     waiting: VecDeque<Got>,
+    /// What retention took before it was read: partition, from, to.
+    pub skipped: Vec<(u32, i64, i64)>,
 }
 
 impl Reader {
@@ -149,7 +151,7 @@ impl Reader {
 
     fn new(session: Box<dyn Session>) -> Self {
         let (assigned, positions, expected) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { session, assigned, positions, expected, waiting: VecDeque::new() }
+        Self { session, assigned, positions, expected, waiting: VecDeque::new(), skipped: Vec::new() }
     }
 
     /// Polls once. False if nothing came.
@@ -165,6 +167,11 @@ impl Reader {
                 // What was not committed is for the next member.
                 self.waiting.retain(|got| got.partition != partition);
                 self.positions.remove(&partition);
+            }
+            Event::Skipped { partition, from, to } => {
+                let expected = self.expected.insert(partition, to);
+                assert!(expected <= Some(from) && from < to, "skips from {from} to {to}, not from {expected:?}");
+                self.skipped.push((partition, from, to));
             }
             Event::Records { partition, batch } => {
                 assert!(self.assigned.contains_key(&partition), "records before the partition was assigned");

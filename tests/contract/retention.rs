@@ -116,6 +116,7 @@ pub fn a_reader_that_lags_goes_on_at_the_first_record_kept(open: Open<'_>) {
     }
     let mut reader = Reader::of(&*log, "g", "t");
     reader.take(2);
+    let (_, position) = reader.positions()[0];
     reader.commit(&[(0, Bytes::from_static(b"two"))]);
     let old_end = partition(&*log).end;
     commit_until(&*log, || at(now_ms(), "new"), |p| p.start >= old_end);
@@ -126,5 +127,20 @@ pub fn a_reader_that_lags_goes_on_at_the_first_record_kept(open: Open<'_>) {
 
     let mut later = Reader::of(&*log, "g", "t");
     assert_eq!(later.rest(), all_kept(&*log, "t"));
+    assert_eq!(later.skipped, [(0, position, partition(&*log).start)]);
     assert_eq!(later.assigned[&0].1.as_deref(), Some(&b"two"[..]));
+}
+
+pub fn old_records_go_while_nothing_is_committed(open: Open<'_>) {
+    let log = open();
+    new_topic(&*log, by_age(200));
+    let mut session = producer(&*log);
+    session.append("t", &batch(&[at(now_ms(), "soon old")])).unwrap();
+    session.commit(Commit::default()).unwrap();
+    assert_eq!((partition(&*log).start, partition(&*log).end), (0, 1));
+    let until = Instant::now() + DEADLINE;
+    while partition(&*log).start == 0 {
+        assert!(Instant::now() < until, "stays {:?}", partition(&*log));
+        session.poll(1, Duration::from_millis(20)).unwrap();
+    }
 }

@@ -1,9 +1,11 @@
 ;; Lets every record pass, but for one of quantity 13: there it does what stands for FAULT. Made into a module for each
-;; fault by scenarios.rs.
+;; fault by faults.rs, which puts the exports of a module with state in the place of STATE.
 (component
   (core module $code
     (memory (export "memory") 4)
     (global $free (mut i32) (i32.const 4096))
+    ;; How many records have passed: the state, for those who lift it.
+    (global $passed (mut i32) (i32.const 0))
     ;; How many answers, if they are not as many as the records.
     (global $answers (mut i32) (i32.const -1))
     ;; Memory is given out from one end, and taken back when the call is over. The answers stand behind it.
@@ -23,12 +25,22 @@
           (local.set $answer (i32.add (i32.const 131072) (i32.mul (local.get $i) (i32.const 12))))
           (if (i32.eq (i32.load (i32.add (local.get $records) (i32.mul (local.get $i) (i32.const 4)))) (i32.const 13))
             (then FAULT))
+          (global.set $passed (i32.add (global.get $passed) (i32.const 1)))
           (local.set $i (i32.add (local.get $i) (i32.const 1)))
           (br $next)))
       (i32.store (i32.const 16) (i32.const 131072))
       (i32.store (i32.const 20)
         (select (local.get $len) (global.get $answers) (i32.eq (global.get $answers) (i32.const -1))))
-      (i32.const 16)))
+      (i32.const 16))
+    (func (export "snapshot") (result i32)
+      (i32.store (i32.const 32) (i32.const 40))
+      (i32.store (i32.const 36) (i32.const 4))
+      (i32.store (i32.const 40) (global.get $passed))
+      (i32.const 32))
+    (func (export "restore") (param $state i32) (param $len i32) (result i32)
+      (global.set $passed (i32.load (local.get $state)))
+      (i32.store (i32.const 48) (i32.const 0))
+      (i32.const 48)))
   (core instance $running (instantiate $code))
   (type $product' (record (field "quantity" s32)))
   (export $product "product" (type $product'))
@@ -38,4 +50,6 @@
   (func $process (param "records" $products) (result $answers)
     (canon lift (core func $running "process") (memory (core memory $running "memory"))
       (realloc (core func $running "cabi_realloc"))))
-  (export "process" (func $process)))
+  (export "process" (func $process))
+  ;; STATE
+)

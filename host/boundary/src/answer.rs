@@ -300,6 +300,9 @@ impl Source<'_> {
     }
 
     fn rows(&self, output: usize, len: usize, answers: &mut Answers) -> Result<(), Violation> {
+        // Rows may have few bytes, so that what is kept for each of them counts too.
+        let rows = answers.outputs.iter().map(Vec::len).sum::<usize>() + len;
+        self.guest.room(&answers.arena, rows * size_of::<Span>())?;
         for row in 0..len {
             let start = answers.arena.len();
             self.value(output, row, 0, None, &mut answers.arena)?;

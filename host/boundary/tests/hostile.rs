@@ -270,3 +270,23 @@ fn lists_that_overlap_are_bounded_by_the_limit() {
     let refused = guest.plan(&schema, &[&schema]).expect_err("endless work").to_string();
     assert!(refused.contains("f.[]") && refused.contains("no bytes"), "{refused}");
 }
+
+#[test]
+fn many_rows_of_few_bytes_are_bounded_by_the_limit() {
+    let input = Schema::parse(r#"{"type": "record", "name": "I", "fields": [{"name": "a", "type": "int"}]}"#)
+        .expect("a schema");
+    let output = Schema::parse(r#"{"type": "record", "name": "O", "fields": [{"name": "f", "type": "boolean"}]}"#)
+        .expect("a schema");
+    // A row is a byte here and a byte there, and the host keeps eight more to know where it is.
+    let rows = |rows: u32, limit_bytes| {
+        let types = named("r", "(record (field \"a\" s32))") + &named("s", "(record (field \"f\" bool))");
+        let body = words(&[16, rows]) + "(i32.const 0)";
+        let mut guest = Guest::new(&component("analyze", &types, RECORDS, "(list $s)", 2, &body));
+        let mut call = Call::new(guest.plan(&input, &[&output]).expect("a plan"), &[vec![2]]);
+        call.push(0).expect("a record");
+        guest.call(&mut call, limit_bytes)
+    };
+    rows(125, 1000).expect("an answer");
+    let error = rows(126, 1000).expect_err("a violation");
+    assert_eq!(error.downcast_ref(), Some(&Violation::TooLarge { limit: 1000 }));
+}

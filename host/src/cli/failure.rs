@@ -3,10 +3,15 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use bespoke_boundary::Mismatch;
+
 use crate::config::{ConfigError, NotBuiltIn};
+use crate::feed::generate::GeneratorError;
 use crate::log::LogError;
+use crate::module::LoadError;
 use crate::pipeline::BuildError;
-use crate::schema::DirError;
+use crate::schema::{DirError, RegistryError};
+use crate::table::TableError;
 
 /// The command line or the configuration is wrong (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -89,18 +94,76 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Whether whoever typed or configured it has to change something.
+/// Whether whoever typed or configured it has to change something. What the system refuses is a failure: a file that
+/// cannot be written, a log that another host has.
 fn is_usage(error: &(dyn std::error::Error + 'static)) -> bool {
-    let is_of_pipeline = error.downcast_ref::<BuildError>().is_some_and(|error| match error {
-        BuildError::Log(_) => false,
-        BuildError::Registry { source, .. } => !source.is_passing(),
+    if error.is::<Usage>() || error.is::<NotBuiltIn>() || error.is::<Mismatch>() || error.is::<GeneratorError>() {
+        return true;
+    }
+    if let Some(error) = error.downcast_ref() {
+        return match error {
+            // Each tells by itself, here or as the cause.
+            BuildError::Dir(error) => is_wrong_schema(error),
+            BuildError::Module { source, .. } => is_wrong_module(source),
+            BuildError::Registry { source, .. } => is_wrong_registration(source),
+            BuildError::Log(error) => is_wrong_shape(error),
+            _ => true,
+        };
+    }
+    match error.downcast_ref() {
+        Some(ConfigError::Read { source, .. }) => is_wrong_path(source),
+        Some(_) => true,
+        None => {
+            error.downcast_ref().is_some_and(is_wrong_schema)
+                || error.downcast_ref().is_some_and(is_wrong_module)
+                || error.downcast_ref().is_some_and(is_wrong_shape)
+        }
+    }
+}
+
+/// Whether another file must be named, or other things written into it.
+fn is_wrong_path(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | IsADirectory | InvalidData)
+}
+
+fn is_wrong_schema(error: &DirError) -> bool {
+    match error {
+        DirError::Read { source, .. } => is_wrong_path(source),
+        DirError::Schema { .. } => true,
+    }
+}
+
+fn is_wrong_module(error: &LoadError) -> bool {
+    match error {
+        LoadError::Read { source, .. } => is_wrong_path(source),
         _ => true,
-    });
-    is_of_pipeline
-        || error.is::<DirError>()
-        || error.is::<Usage>()
-        || error.is::<ConfigError>()
-        || error.is::<NotBuiltIn>()
+    }
+}
+
+/// Whether the schema, or what is said of the registry, has to be changed.
+fn is_wrong_registration(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::File { .. } | RegistryError::Damaged { .. } | RegistryError::Unavailable(_) => false,
+        RegistryError::Schema(_)
+        | RegistryError::Incompatible { .. }
+        | RegistryError::Refused { .. }
+        | RegistryError::NotRegistered { .. }
+        | RegistryError::Unreadable { .. }
+        | RegistryError::NoGuid(_)
+        | RegistryError::Denied { .. }
+        | RegistryError::Settings(_) => true,
+    }
+}
+
+/// Whether a topic or a table is there, and is not what the pipeline says.
+fn is_wrong_shape(error: &LogError) -> bool {
+    use LogError::{BadName, BadPartitions, Partitions, Table};
+    match error {
+        Partitions { .. } | BadName(_) | BadPartitions { .. } => true,
+        Table(error) => matches!(error, TableError::Spec { .. } | TableError::Different { .. }),
+        _ => false,
+    }
 }
 
 /// What to do next, where the message alone does not say it.
@@ -150,6 +213,48 @@ mod tests {
         assert!(hint.is_some_and(|hint| hint.contains("name a pipeline file")));
         assert_eq!(code, 64);
         assert_eq!(told(NotBuiltIn { key: "log.kind", value: "kafka" }.into()).2, 64);
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_1_and_what_must_be_changed_is_64() {
+        let no = |kind: io::ErrorKind| io::Error::from(kind);
+        let (denied, missing) = (io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound);
+        let registry = |source| BuildError::Registry { topic: "t".to_owned(), source };
+        let module = |kind| LoadError::Read { path: "m.wasm".into(), source: no(kind) };
+        let in_stage = |source| BuildError::Module { stage: "s".to_owned(), source };
+        let schema = |kind| DirError::Read { path: "schemas".into(), source: no(kind) };
+        let text = || "t".to_owned();
+        let partitions = || LogError::Partitions { topic: text(), existing: 1, wanted: 2 };
+        let different = || TableError::Different { table: text(), differences: text(), ddl: text() };
+        let core = || LoadError::NotAComponent { path: "m.wasm".into(), what: text() };
+        let table: [(anyhow::Error, u8); 22] = [
+            (registry(RegistryError::File { path: "ids".into(), source: no(denied) }).into(), 1),
+            (registry(RegistryError::Damaged { path: "ids".into(), what: text() }).into(), 1),
+            (registry(RegistryError::Schema(text())).into(), 64),
+            (RegistryError::File { path: "ids".into(), source: no(denied) }.into(), 1),
+            (schema(missing).into(), 64),
+            (schema(denied).into(), 1),
+            (BuildError::Dir(schema(denied)).into(), 1),
+            (BuildError::Dir(schema(missing)).into(), 64),
+            (module(missing).into(), 64),
+            (module(denied).into(), 1),
+            (in_stage(module(denied)).into(), 1),
+            (in_stage(module(missing)).into(), 64),
+            (in_stage(core()).into(), 64),
+            (core().into(), 64),
+            (ConfigError::Read { path: "p".into(), source: no(denied) }.into(), 1),
+            (BuildError::Cycle(text()).into(), 64),
+            (BuildError::Log(partitions()).into(), 64),
+            (partitions().into(), 64),
+            (BuildError::Log(different().into()).into(), 64),
+            (BuildError::Log(LogError::NoTopic(text())).into(), 1),
+            (BuildError::Log(LogError::InUse { path: text(), pid: text() }).into(), 1),
+            (LogError::Store { path: text(), source: Box::new(no(missing)) }.into(), 1),
+        ];
+        for (error, code) in table {
+            let words = format!("{error:?}");
+            assert_eq!(told(error.context("outer")).2, code, "{words}");
+        }
     }
 
     #[test]

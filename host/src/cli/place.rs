@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::failure::Usage;
-use crate::command;
+use crate::command::{self, PIPELINE};
 use crate::config::{self, Pipeline, RegistryKind};
 use crate::log::Log;
 use crate::log::embedded::{EmbeddedLog, Options};
@@ -14,8 +14,6 @@ use crate::log::kafka;
 use crate::pipeline::{Location, OpenLog};
 use crate::schema::{Compatibility, FileRegistry, Registry, SubjectNames};
 
-/// The pipeline of a folder.
-pub(super) const PIPELINE: &str = "pipeline.toml";
 /// How the topics of dead letters end, unless a pipeline names them otherwise.
 const DEAD_LETTERS: &str = ".dead-letters";
 

@@ -92,7 +92,7 @@ fn replay(log: &dyn Log, topic: &str, to: Option<&str>) -> anyhow::Result<Done> 
                 open = left(log, &group, topic, open)?;
             }
             Event::Idle => anyhow::bail!("the letters do not come; is another `dead-letters replay` running?"),
-            Event::Assigned { .. } | Event::Revoked { .. } => {}
+            Event::Assigned { .. } | Event::Revoked { .. } | Event::Skipped { .. } => {}
         }
     }
     Ok(done)

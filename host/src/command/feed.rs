@@ -8,8 +8,9 @@ use anyhow::Result;
 
 use super::{PIPELINE, assemble, load, open_log};
 use crate::cli::failure::Usage;
-use crate::config::{self, Format, Input};
+use crate::config::{self, Input};
 use crate::feed::generate::{Generator, GeneratorOptions};
+use crate::format::reader::Format;
 use crate::pipeline::{Purpose, Until, Watched, prepare, run as run_pipeline};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
@@ -30,7 +31,7 @@ pub struct FeedArgs {
     pub key: Vec<String>,
     /// The form of the file: jsonl, csv or avro; by default by its ending
     #[arg(long, value_name = "FORM")]
-    pub format: Option<String>,
+    pub format: Option<Format>,
     /// Wait for the file to grow
     #[arg(long)]
     pub follow: bool,
@@ -105,20 +106,14 @@ fn options(args: &FeedArgs) -> GeneratorOptions {
 
 fn configured(args: &FeedArgs) -> Result<config::Feed> {
     let source = if args.source == "generate" {
+        // What it cannot do is known now.
+        Generator::new(&options(args))?;
         config::Source::Generate { options: options(args), rate: (args.rate > 0).then_some(args.rate) }
     } else {
         let stdin = args.source == "-";
-        let ending = Path::new(&args.source).extension().map(|e| e.to_string_lossy().into_owned());
-        let word = args.format.clone().or(ending).or(stdin.then(|| "jsonl".to_owned())).unwrap_or_default();
-        let format = match word.as_str() {
-            "jsonl" => Format::Jsonl,
-            "csv" => Format::Csv,
-            "avro" => Format::Avro,
-            _ => {
-                let what = format!("`{}` ends in none of .jsonl, .csv, .avro; add --format", args.source);
-                return Err(Usage::new(what).into());
-            }
-        };
+        let by_name = || if stdin { Some(Format::Jsonl) } else { Format::of(Path::new(&args.source)) };
+        let unknown = || Usage::new(format!("`{}` ends in none of .jsonl, .csv, .avro; add --format", args.source));
+        let format = args.format.or_else(by_name).ok_or_else(unknown)?;
         let input = if stdin { Input::Stdin } else { Input::File(PathBuf::from(&args.source)) };
         config::Source::File { input, format, follow: args.follow }
     };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use bespoke_boundary::{Answer, Input, Member, Plan, Schema, Signature, names, output_schema, wit_type};
 
-use super::sandbox;
+use super::{sandbox, schema_in};
 use crate::module::{Limits, Module};
 
 /// What was typed.
@@ -34,14 +34,7 @@ pub fn inspect(args: &InspectArgs, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "state      {}", if module.is_stateful() { "snapshot and restore" } else { "none" })?;
     let imports = module.imports().join(", ");
     writeln!(out, "imports    {}", if imports.is_empty() { "nothing" } else { &imports })?;
-    let schema = args
-        .schema
-        .as_ref()
-        .map(|path| -> Result<Schema> {
-            let json = std::fs::read_to_string(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
-            Schema::parse(&json).with_context(|| format!("`{}`", path.display()))
-        })
-        .transpose()?;
+    let schema = args.schema.as_deref().map(schema_in).transpose()?;
     writeln!(out, "\ntakes")?;
     for member in signature.input.members() {
         writeln!(out, "  {}", field(member, schema.as_ref()))?;

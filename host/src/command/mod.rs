@@ -10,7 +10,8 @@ pub mod wit;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
+use bespoke_boundary::Schema;
 
 use crate::config::{Pipeline, RegistryKind, Schemas};
 use crate::module::Sandbox;
@@ -55,6 +56,13 @@ pub(crate) fn registry(config: &Schemas) -> Result<Arc<dyn Registry>, RegistryEr
         RegistryKind::File(ids) => Arc::new(FileRegistry::open(ids, config.compatibility)?),
         RegistryKind::Http(settings) => Arc::new(HttpRegistry::new(settings)?),
     })
+}
+
+/// The schema of a file.
+fn schema_in(file: &Path) -> Result<Schema> {
+    let dir = SchemaDir::single(file)?;
+    let json = dir.names().first().and_then(|name| dir.get(name)).unwrap_or_default();
+    Schema::parse(json).with_context(|| format!("`{}`", file.display()))
 }
 
 /// Everything that a configuration means, but for its log.

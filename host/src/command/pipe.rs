@@ -15,14 +15,15 @@ use bespoke_boundary::{Output, Plan, Schema, output_schema};
 use bespoke_record::{Batch, BatchBuilder, Entry};
 use bytes::Bytes;
 
-use super::sandbox;
+use super::{sandbox, schema_in};
 use crate::dead_letter::DeadLetter;
 use crate::feed::{Next, Source, open_file};
 use crate::format::reader::Format;
 use crate::format::{JsonStyle, write_json};
 use crate::log::{Commit, Event, LogError, Session};
 use crate::metrics::Counters;
-use crate::module::{Limits, Module, THREAD_STACK_BYTES};
+use crate::module::{Fault, Instance, Limits, Module, THREAD_STACK_BYTES};
+use crate::pipeline::BuildError;
 use crate::schema::framing::{self, Frame, SchemaId};
 use crate::shutdown::Shutdown;
 use crate::stage::{Destination, NoSchema, OnError, Schemas, Stage, StageTask, Writers};
@@ -51,9 +52,15 @@ impl Schemas for OneSchema {
 /// # Errors
 /// If the module cannot be used, or breaks for good.
 pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown: &Shutdown) -> Result<bool> {
-    let json = std::fs::read_to_string(schema).with_context(|| format!("`{}` cannot be read", schema.display()))?;
-    let schema = Arc::new(Schema::parse(&json).with_context(|| format!("`{}`", schema.display()))?);
+    let schema = Arc::new(schema_in(schema)?);
     let module = Arc::new(Module::load(&sandbox()?, module, Limits::default())?);
+    // Settings that it refuses are known now.
+    let refused = |fault: Fault| BuildError::Start {
+        stage: INPUT.to_owned(),
+        module: module.name().to_owned(),
+        why: fault.to_string(),
+    };
+    Instance::new(&module, settings).map_err(refused)?;
     let signature = module.signature();
     let frame = Frame::Prefix(framing::prefix(ID));
     let (mut outputs, mut written) = (Vec::new(), HashMap::new());
@@ -90,8 +97,8 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
     let run = move || {
         let writers = Writers::new(Arc::new(OneSchema(schema.clone())), schema.clone());
         let mut task = StageTask::new(Arc::new(stage), writers, task_counters.clone());
-        let source = open_file(None, Format::JsonLines, &schema, false, None)
-            .map_err(|e| Stop::Policy(format!("{INPUT}: {e}")))?;
+        let source =
+            open_file(None, Format::Jsonl, &schema, false, None).map_err(|e| Stop::Policy(format!("{INPUT}: {e}")))?;
         let mut session = PipeSession::new(source, written, shutdown.clone());
         let pace = Pace { batch_records: BATCH_RECORDS, commit_interval: COMMIT_INTERVAL };
         crate::worker::run(&mut session, &mut task, pace, shutdown.flag(), &task_counters)?;
@@ -224,13 +231,14 @@ impl Session for PipeSession {
     }
 
     fn append(&mut self, topic: &str, records: &Batch) -> Result<(), LogError> {
-        for record in records.iter() {
-            if let Some(letter) = DeadLetter::of(record) {
-                let offset = letter.origin.as_ref().map_or(0, |o| o.offset);
-                self.complaints.push(format!("record {}: {} ({})", offset + 1, letter.reason, letter.kind));
-            } else if let Some(value) = record.value() {
-                self.print(topic, value);
-            }
+        records.iter().filter_map(|record| record.value()).for_each(|value| self.print(topic, value));
+        Ok(())
+    }
+
+    fn divert(&mut self, _: &str, letters: &Batch) -> Result<(), LogError> {
+        for letter in letters.iter().filter_map(DeadLetter::of) {
+            let offset = letter.origin.as_ref().map_or(0, |o| o.offset);
+            self.complaints.push(format!("record {}: {} ({})", offset + 1, letter.reason, letter.kind));
         }
         Ok(())
     }

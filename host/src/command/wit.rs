@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use bespoke_boundary::Schema;
 
+use super::schema_in;
 use crate::wit::{Options, generate};
 
 /// What was typed.
@@ -26,11 +26,9 @@ pub struct WitArgs {
 /// # Errors
 /// If the file is no schema, or the schema cannot be written in WIT.
 pub fn wit(args: &WitArgs, out: &mut dyn Write) -> Result<()> {
-    let path = args.schema.display();
-    let json = std::fs::read_to_string(&args.schema).with_context(|| format!("`{path}` cannot be read"))?;
-    let schema = Schema::parse(&json).with_context(|| format!("`{path}`"))?;
+    let schema = schema_in(&args.schema)?;
     let options = Options { package: args.package.clone(), omit: args.omit.clone() };
-    let text = generate(&schema, &options).with_context(|| format!("`{path}`"))?;
+    let text = generate(&schema, &options).with_context(|| format!("`{}`", args.schema.display()))?;
     out.write_all(text.as_bytes())?;
     Ok(())
 }

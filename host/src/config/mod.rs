@@ -17,9 +17,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::feed::generate::GeneratorOptions;
+use crate::format::reader::Format;
 use crate::log::Retention;
+use crate::log::embedded::Durability;
+use crate::module::Limits;
 use crate::schema::framing::Form;
 use crate::schema::{Compatibility, SubjectNames, http};
+use crate::stage::OnError;
 
 mod document;
 mod error;
@@ -75,7 +79,7 @@ pub enum LogKind {
         /// The file.
         path: PathBuf,
         /// What a commit survives.
-        sync: Sync,
+        sync: Durability,
     },
     /// Brokers.
     Kafka {
@@ -94,17 +98,6 @@ pub enum Guarantee {
     ExactlyOnce,
     /// It counts, and after a failure perhaps again.
     AtLeastOnce,
-}
-
-/// What a commit to an embedded log survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sync {
-    /// A loss of power.
-    #[default]
-    Full,
-    /// The end of the process, however it comes; a loss of power may take the last commits, all of each.
-    Normal,
 }
 
 /// Where schemas come from.
@@ -194,18 +187,6 @@ pub enum Input {
     File(PathBuf),
 }
 
-/// How a file of records is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    /// A JSON object a line.
-    Jsonl,
-    /// Comma-separated values, with a header.
-    Csv,
-    /// An Avro object container file.
-    Avro,
-}
-
 /// A stage.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -251,19 +232,6 @@ pub struct Output {
     pub key: Option<Vec<String>>,
 }
 
-/// What becomes of a record that could not be handled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnError {
-    /// It is kept in the dead-letter topic, with the reason.
-    #[default]
-    DeadLetter,
-    /// The stage stops before it.
-    Stop,
-    /// It is counted and forgotten.
-    Drop,
-}
-
 /// Whether each record tells which module made it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -273,17 +241,6 @@ pub enum Provenance {
     None,
     /// In a header.
     Header,
-}
-
-/// What a module may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Memory of an instance.
-    pub memory_bytes: usize,
-    /// Time for one call.
-    pub time_ms: u64,
-    /// Bytes that a call may return.
-    pub answer_bytes: usize,
 }
 
 /// A sink.

@@ -12,7 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
-use super::{Format, Guarantee, OnError, Provenance, Sync};
+use super::{Durability, Format, Guarantee, OnError, Provenance};
 use crate::schema::framing::Form;
 use crate::schema::{Compatibility, SubjectNames};
 
@@ -63,7 +63,7 @@ pub struct Log {
     /// What is promised. Default: `exactly-once` on an embedded log, `at-least-once` on Kafka.
     pub guarantee: Option<Spanned<Guarantee>>,
     /// What a commit to an embedded log survives. Default: `full`.
-    pub sync: Option<Spanned<Sync>>,
+    pub sync: Option<Spanned<Durability>>,
     /// How often a step is committed. Default: 100, and 1000 for at-least-once.
     pub commit_interval_ms: Option<Spanned<i64>>,
     /// Settings for the Kafka client, untouched.

@@ -12,10 +12,11 @@ use super::schemas::schemas;
 use super::topics::Topics;
 use super::{
     DeadLetterTopic, Feed, Format, Guarantee, Input, Limits, Log, LogKind, Output, Pipeline, RegistryKind, Sink,
-    Source, Stage, Store, Sync, Table, To, names, raw,
+    Source, Stage, Store, Table, To, names, raw,
 };
 use crate::feed::generate::GeneratorOptions;
 use crate::log::Retention;
+use crate::log::embedded::Durability;
 
 /// Threads of one feed, stage or sink.
 const MAX_WORKERS: i64 = 256;
@@ -150,7 +151,7 @@ impl Check<'_, '_> {
                     self.fault(&given.span(), Fault::Guarantee);
                 }
                 let path = raw.path.map_or_else(|| format!("data/{name}.db"), Spanned::into_inner);
-                let sync = raw.sync.map_or(Sync::default(), Spanned::into_inner);
+                let sync = raw.sync.map_or(Durability::default(), Spanned::into_inner);
                 LogKind::Embedded { path: self.path(&path), sync }
             }
             raw::LogKind::Kafka => {
@@ -213,17 +214,11 @@ impl Check<'_, '_> {
     ) -> Source {
         let name = file.get_ref();
         let input = if name == "-" { Input::Stdin } else { Input::File(self.path(name)) };
-        let format = match (format, Path::new(name).extension().and_then(|e| e.to_str())) {
-            (Some(format), _) => *format.get_ref(),
-            (None, Some("jsonl" | "ndjson" | "json")) => Format::Jsonl,
-            (None, Some("csv")) => Format::Csv,
-            (None, Some("avro")) => Format::Avro,
-            (None, _) if name == "-" => Format::Jsonl,
-            (None, _) => {
-                self.fault(&file.span(), Fault::Format(name.clone()));
-                Format::Jsonl
-            }
-        };
+        let by_name = || if name == "-" { Some(Format::Jsonl) } else { Format::of(Path::new(name)) };
+        let format = format.map(|format| *format.get_ref()).or_else(by_name).unwrap_or_else(|| {
+            self.fault(&file.span(), Fault::Format(name.clone()));
+            Format::Jsonl
+        });
         // An Avro file brings its schema.
         if format != Format::Avro {
             topics.needs_schema(topic, self);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bespoke_record::BatchBuilder;
+use bespoke_record::{BatchBuilder, v2};
 use bytes::Bytes;
 
 use super::source::{Next, Source};
@@ -86,6 +86,7 @@ impl FeedTask {
     fn carry(&mut self, session: &mut dyn Session, source: &mut dyn Source, stop: &AtomicBool) -> Result<(), Stop> {
         let mut value = Vec::new();
         let mut key = Vec::new();
+        let limit = session.max_record_bytes(&self.topic).saturating_sub(v2::AROUND_RECORD_BYTES);
         let mut open_since: Option<Instant> = None;
         loop {
             let mut batch = BatchBuilder::new();
@@ -105,11 +106,14 @@ impl FeedTask {
                         let keyed =
                             self.key.as_ref().map(|plan| plan.write(&value[self.frame.prefix().len()..], &mut key));
                         match keyed.transpose() {
-                            Ok(keyed) => {
+                            Ok(keyed) if key.len() + value.len() <= limit => {
                                 let key = keyed.map(|()| key.as_slice());
-                                batch
-                                    .push(key, Some(&value), header, now_ms)
-                                    .map_err(|e| Stop::Policy(e.to_string()))?;
+                                batch.push(key, Some(&value), header, now_ms).map_err(too_many)?;
+                            }
+                            Ok(_) => {
+                                let bytes = key.len() + value.len();
+                                let why = format!("a record of {bytes} bytes is larger than the limit of {limit}");
+                                letters.push_unread(&value, &source.place(), Kind::TooLarge, &why).map_err(too_many)?;
                             }
                             Err(why) => letters
                                 .push_unread(&value, &source.place(), Kind::Key, &why.to_string())
@@ -134,10 +138,10 @@ impl FeedTask {
             }
             let (records, diverted) = (batch.len() as u64, letters.len() as u64);
             if records > 0 {
-                self.append(session, &batch.finish())?;
+                session.append(&self.topic, &batch.finish())?;
             }
             if diverted > 0 {
-                session.append(&self.dead_letters, &letters.finish())?;
+                session.divert(&self.dead_letters, &letters.finish())?;
             }
             self.counters.records_in.add(records + diverted);
             self.counters.records_out.add(records);
@@ -158,31 +162,10 @@ impl FeedTask {
                 }
             }
             if waiting {
-                std::thread::sleep(WAIT);
+                // A feed's session has no records: this lets the log do what it does when nothing else happens.
+                session.poll(1, WAIT)?;
             }
         }
-    }
-
-    /// A batch with a record that is too large goes one by one, so that only that record is diverted.
-    fn append(&mut self, session: &mut dyn Session, batch: &bespoke_record::Batch) -> Result<(), Stop> {
-        match session.append(&self.topic, batch) {
-            Err(LogError::TooLarge { .. }) => {}
-            other => return Ok(other?),
-        }
-        for index in 0..batch.len() {
-            match session.append(&self.topic, &batch.slice(index..index + 1)) {
-                Err(error @ LogError::TooLarge { .. }) => {
-                    // It would be too large as a dead letter too; what is kept tells of it.
-                    let mut letters = DeadLetters::new(&self.name, None);
-                    let shown = batch.get(index).value().map_or(&[][..], |v| &v[..v.len().min(1024)]);
-                    letters.push_unread(shown, &self.name, Kind::TooLarge, &error.to_string()).map_err(too_many)?;
-                    session.append(&self.dead_letters, &letters.finish())?;
-                    self.counters.dead_letters.add(1);
-                }
-                other => other?,
-            }
-        }
-        Ok(())
     }
 }
 

@@ -20,10 +20,11 @@ use super::json::{JsonOptions, parse_json};
 use super::lines::{Input, Line, Lines, MAX_LINE_BYTES};
 
 /// The format of a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// A JSON value on each line.
-    JsonLines,
+    Jsonl,
     /// Comma-separated values with a header row.
     Csv,
     /// An Avro object container file.
@@ -147,7 +148,7 @@ impl FromStr for Format {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
-            "jsonl" | "ndjson" | "json" => Ok(Self::JsonLines),
+            "jsonl" | "ndjson" | "json" => Ok(Self::Jsonl),
             "csv" => Ok(Self::Csv),
             "avro" => Ok(Self::Avro),
             _ => Err(format!("`{text}` is not a format: use jsonl, csv or avro")),
@@ -180,7 +181,7 @@ impl RecordReader {
             Source::Stream(stream) => ("stream".to_owned(), Input::Stream(stream)),
         };
         let form = match format {
-            Format::JsonLines => Form::JsonLines(Lines::new(input, false, options.follow)),
+            Format::Jsonl => Form::JsonLines(Lines::new(input, false, options.follow)),
             Format::Csv => {
                 let mut lines = Lines::new(input, true, options.follow);
                 let columns = read_header(&name, &mut lines, &schema)?;
@@ -336,7 +337,7 @@ mod tests {
     #[test]
     fn a_bad_line_harms_only_itself() {
         let jsonl = file(b"{\"a\":1}\n\n{\"a\":\n{\"a\":\"x\"}\n{\"b\":1}\n{\"a\":2}");
-        assert_eq!(rest(&mut open(&jsonl, Format::JsonLines)), [1, -3, -4, -5, 2]);
+        assert_eq!(rest(&mut open(&jsonl, Format::Jsonl)), [1, -3, -4, -5, 2]);
         let csv = file(b"a\n1\nx\n\"1\n2\"\n1,2\n2\n");
         assert_eq!(rest(&mut open(&csv, Format::Csv)), [1, -3, -4, -6, 2]);
     }
@@ -346,7 +347,7 @@ mod tests {
         let jsonl = file(b"{\"a\":1}\n{\"a\":2}\n\nbad\n{\"a\":3}\n");
         let csv = file(b"a\n1\n2\nbad\n3\n");
         let avro = file(&container());
-        for (file, format) in [(&jsonl, Format::JsonLines), (&csv, Format::Csv), (&avro, Format::Avro)] {
+        for (file, format) in [(&jsonl, Format::Jsonl), (&csv, Format::Csv), (&avro, Format::Avro)] {
             let whole = rest(&mut open(file, format));
             for read in 0..=whole.len() {
                 let mut reader = open(file, format);
@@ -382,20 +383,20 @@ mod tests {
             let source = Source::File(path.to_owned());
             RecordReader::open(source, format, schema("int"), ReadOptions::default()).err().map(|e| e.to_string())
         };
-        let missing = open(Path::new("/nowhere/feed.jsonl"), Format::JsonLines).expect("an error");
+        let missing = open(Path::new("/nowhere/feed.jsonl"), Format::Jsonl).expect("an error");
         assert!(missing.contains("/nowhere/feed.jsonl"), "{missing}");
-        assert!(open(Path::new("/"), Format::JsonLines).is_some());
+        assert!(open(Path::new("/"), Format::Jsonl).is_some());
         let empty = file(b"");
         assert!(open(empty.path(), Format::Csv).is_some_and(|e| e.contains("empty")));
         assert!(open(empty.path(), Format::Avro).is_some());
-        assert!(open(empty.path(), Format::JsonLines).is_none());
+        assert!(open(empty.path(), Format::Jsonl).is_none());
     }
 
     #[test]
     fn a_stream_is_read_but_does_not_go_back() {
         let stream = || Source::Stream(Box::new(io::Cursor::new(b"{\"a\":1}\n".to_vec())));
         let mut reader =
-            RecordReader::open(stream(), Format::JsonLines, schema("int"), ReadOptions::default()).expect("readable");
+            RecordReader::open(stream(), Format::Jsonl, schema("int"), ReadOptions::default()).expect("readable");
         reader.seek(Position::default()).expect("the start");
         assert_eq!(rest(&mut reader), [1]);
         assert!(reader.seek(reader.position()).is_err());

@@ -91,6 +91,14 @@ pub trait Session: Send {
     /// [`LogError::NoTopic`], [`LogError::TooLarge`]; then nothing of the batch is added.
     fn append(&mut self, topic: &str, records: &Batch) -> Result<(), LogError>;
 
+    /// Adds dead letters to the step. A letter is the record that it keeps and some bytes that tell of it, so that
+    /// [`Session::max_record_bytes`] is no limit for it: a record that was taken has a letter that is taken, unless the
+    /// topics were made by others, with a lower limit for this one.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`], and [`LogError::TooLarge`] for such a topic; then nothing of the batch is added.
+    fn divert(&mut self, topic: &str, letters: &Batch) -> Result<(), LogError>;
+
     /// Makes the step happen: all that was appended, and all of this.
     ///
     /// # Errors
@@ -149,6 +157,15 @@ pub enum Event {
         partition: u32,
         /// The records, at least one.
         batch: Batch,
+    },
+    /// Retention has removed records before they were read. Reading goes on at the first that is kept.
+    Skipped {
+        /// The partition.
+        partition: u32,
+        /// The offset that was to be read next.
+        from: i64,
+        /// The offset that is.
+        to: i64,
     },
     /// Nothing came in time.
     Idle,
@@ -297,7 +314,7 @@ pub enum LogError {
         /// The other process, or `unknown`.
         pid: String,
     },
-    /// There is nothing to read.
+    /// There is nothing to read, or not yet.
     #[error("there is no log at `{path}`; check the path, or run the pipeline once to make it")]
     Missing {
         /// The file.

@@ -9,11 +9,11 @@ use super::open::OpenLog;
 use super::schemas::{SchemaStore, TopicSchema};
 use crate::config::{self, Pipeline};
 use crate::log::{LogError, NewTopic};
-use crate::module::{Instance, Limits, LoadError, Module, Sandbox};
+use crate::module::{Instance, LoadError, Module, Sandbox};
 use crate::schema::framing::Frame;
 use crate::schema::{DirError, RegistryError, SchemaDir};
 use crate::sink::{ColumnsError, RowPlan, Sink, table_spec};
-use crate::stage::{Destination, KeyError, KeyPlan, OnError, Stage};
+use crate::stage::{Destination, KeyError, KeyPlan, Stage};
 use crate::table::TableSpec;
 
 /// A pipeline that is ready to run.
@@ -314,7 +314,7 @@ impl Builder<'_> {
     fn stage(&mut self, config: &config::Stage) -> Result<BuiltStage, BuildError> {
         let stage = || config.name.clone();
         let from = self.topic("stage", &config.name, &config.from)?;
-        let module = Module::load(self.sandbox, &config.module, limits(config.limits))
+        let module = Module::load(self.sandbox, &config.module, config.limits)
             .map_err(|source| BuildError::Module { stage: stage(), source })?;
         let module = Arc::new(module);
         let mismatch = |source| BuildError::Mismatch { stage: stage(), module: module.name().to_owned(), source };
@@ -356,11 +356,7 @@ impl Builder<'_> {
             plan: Arc::new(plan),
             outputs: destinations,
             dead_letters: self.config.dead_letters.topic.clone(),
-            on_error: match config.on_error {
-                config::OnError::DeadLetter => OnError::DeadLetter,
-                config::OnError::Stop => OnError::Stop,
-                config::OnError::Drop => OnError::Drop,
-            },
+            on_error: config.on_error,
             max_dead_letters_in_a_row: config.max_dead_letters_in_a_row,
             provenance: config.provenance == config::Provenance::Header,
         };
@@ -427,9 +423,4 @@ fn outputs_in_order<'c>(
             wanted.iter().map(find).collect()
         }
     }
-}
-
-fn limits(config: config::Limits) -> Limits {
-    let config::Limits { memory_bytes, time_ms, answer_bytes } = config;
-    Limits { memory_bytes, time_ms, answer_bytes }
 }

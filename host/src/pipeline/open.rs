@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, LogKind, Pipeline};
-use crate::log::embedded::{self, Durability, EmbeddedLog};
+use crate::log::embedded::{self, EmbeddedLog};
 use crate::log::kafka::{self, KafkaLog};
 use crate::log::{Log, LogError};
 use crate::table::TableSpec;
@@ -40,11 +40,7 @@ impl Location {
     pub fn of(config: &Pipeline) -> Self {
         match &config.log.kind {
             LogKind::Embedded { path, sync } => {
-                let durability = match sync {
-                    config::Sync::Full => Durability::Full,
-                    config::Sync::Normal => Durability::Normal,
-                };
-                Self::File(path.clone(), embedded::Options { durability, ..embedded::Options::default() })
+                Self::File(path.clone(), embedded::Options { durability: *sync, ..embedded::Options::default() })
             }
             LogKind::Kafka { bootstrap, properties } => {
                 let guarantee = match config.log.guarantee {

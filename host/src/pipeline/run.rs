@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::build::Built;
 use crate::config;
 use crate::feed::{FeedTask, Open, Source, open_file, open_generator, run_feed};
-use crate::format::reader::Format;
 use crate::log::{Log, LogError, Member};
 use crate::metrics::Counters;
 use crate::module::THREAD_STACK_BYTES;
@@ -149,11 +148,6 @@ fn opener(source: config::Source, schema: Arc<Schema>) -> Open {
             let path = match input {
                 config::Input::Stdin => None,
                 config::Input::File(path) => Some(path),
-            };
-            let format = match format {
-                config::Format::Jsonl => Format::JsonLines,
-                config::Format::Csv => Format::Csv,
-                config::Format::Avro => Format::Avro,
             };
             Box::new(move |position| open_file(path.as_deref(), format, &schema, follow, position))
         }

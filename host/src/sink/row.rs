@@ -177,7 +177,7 @@ impl Part {
                     None => cursor.bytes()?,
                 };
                 let bytes: [u8; 16] = bytes.try_into().map_err(|_| RowError::Uuid(bytes.len()))?;
-                Cell::Text(keep(arena, uuid_text(bytes).as_bytes()))
+                Cell::Text(keep(arena, json::uuid_text(bytes).as_bytes()))
             }
             Self::Json(ty, skip) => {
                 let mut ahead = *cursor;
@@ -202,16 +202,4 @@ fn keep(arena: &mut Vec<u8>, bytes: &[u8]) -> Span {
     let start = arena.len() as u32;
     arena.extend_from_slice(bytes);
     Span { start, len: bytes.len() as u32 }
-}
-
-/// RFC 9562, section 4.
-fn uuid_text(bytes: [u8; 16]) -> String {
-    let mut text = String::with_capacity(36);
-    for (i, byte) in bytes.iter().enumerate() {
-        if matches!(i, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
 }

@@ -201,7 +201,7 @@ impl Task for SinkTask {
         }
         if diverted > 0 {
             self.counters.dead_letters.add(diverted);
-            session.append(&self.sink.dead_letters, &letters.finish())?;
+            session.divert(&self.sink.dead_letters, &letters.finish())?;
         }
         Ok(Flow::Done)
     }

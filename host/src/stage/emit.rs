@@ -1,7 +1,7 @@
 //! Answers become batches for topics: values from the boundary, keys, headers, timestamps.
 
 use bespoke_boundary::{Answers, Verdict};
-use bespoke_record::{Batch, Entry, Span};
+use bespoke_record::{Batch, Entry, Span, v2};
 use bytes::Bytes;
 
 use super::key::{KeyError, KeyPlan};
@@ -16,9 +16,6 @@ pub struct Emitter {
     common: Vec<(Span, Option<Span>)>,
     largest: usize,
 }
-
-/// Bytes of a record's lengths, offset and timestamp, and of each header's lengths, at most.
-const OVERHEAD_BYTES: usize = 64;
 
 /// A record that cannot be emitted.
 #[derive(Debug, thiserror::Error)]
@@ -129,10 +126,12 @@ impl Emitter {
     fn add(&mut self, entry: Entry) {
         let first = entry.first_header as usize;
         let headers = &self.headers[first..first + entry.headers as usize];
-        let in_headers: usize =
-            headers.iter().map(|(n, v)| n.len as usize + v.map_or(0, |v| v.len as usize) + OVERHEAD_BYTES).sum();
+        let in_headers: usize = headers
+            .iter()
+            .map(|(n, v)| n.len as usize + v.map_or(0, |v| v.len as usize) + v2::AROUND_HEADER_BYTES)
+            .sum();
         let parts = [entry.key, entry.value].into_iter().flatten().map(|span| span.len as usize);
-        self.largest = self.largest.max(parts.sum::<usize>() + in_headers + OVERHEAD_BYTES);
+        self.largest = self.largest.max(parts.sum::<usize>() + in_headers + v2::AROUND_RECORD_BYTES);
         self.entries.push(entry);
     }
 

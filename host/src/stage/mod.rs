@@ -14,6 +14,7 @@ mod writers;
 use std::sync::Arc;
 
 use bespoke_boundary::Plan;
+use serde::Deserialize;
 
 use crate::module::Module;
 use crate::schema::framing::Frame;
@@ -59,9 +60,11 @@ pub struct Destination {
 }
 
 /// What is done with a record that cannot be handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OnError {
     /// It is kept in the dead-letter topic, with the reason.
+    #[default]
     DeadLetter,
     /// The stage stops before it.
     Stop,

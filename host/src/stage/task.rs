@@ -1,6 +1,7 @@
 //! One worker's share of a stage.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bespoke_boundary::{About, Exchange, Function, Verdict};
@@ -28,7 +29,12 @@ pub struct StageTask {
     instances: HashMap<u32, Instance>,
     partitions: HashMap<u32, Partition>,
     exchange: Exchange,
+    /// Dead letters without a record between them that was handled.
     letters_in_a_row: u64,
+    /// How many there were at the last commit.
+    committed_in_a_row: u64,
+    /// Why the stage must stop, once there were too many.
+    halt: Option<String>,
 }
 
 /// What is known of a partition.
@@ -36,7 +42,8 @@ pub struct StageTask {
 struct Partition {
     /// The state of the last commit.
     committed: Option<Bytes>,
-    /// A later state, of records that are done but not committed; only during a search.
+    /// A later state, of records that are done but not committed: from a search until the commit after it, because the
+    /// last record of a search may break the instance.
     checkpoint: Option<Bytes>,
     search: Option<Search>,
     /// Whether records came since the last commit.
@@ -69,6 +76,8 @@ impl StageTask {
             partitions: HashMap::new(),
             exchange: Exchange::default(),
             letters_in_a_row: 0,
+            committed_in_a_row: 0,
+            halt: None,
         }
     }
 
@@ -98,7 +107,7 @@ impl StageTask {
         session: &mut dyn Session,
         partition: u32,
         batch: &Batch,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
     ) -> Result<Result<(), Failed>, Stop> {
         let stage = self.stage.clone();
         let mut bad: Vec<Bad> = Vec::new();
@@ -136,7 +145,7 @@ impl StageTask {
                 return Ok(Err(Failed::Call(fault)));
             }
         }
-        let (answered, undecoded) = (self.exchange.len(), bad.len());
+        let answered = self.exchange.len();
         match stage.plan.signature().function {
             Function::Process => {
                 let (emitter, dropped) = self.answers_of_batch(batch, &tombstones, &mut bad)?;
@@ -149,7 +158,7 @@ impl StageTask {
             }
             Function::Analyze if answered == 0 => {}
             Function::Analyze => {
-                let newest = batch.entries()[range].iter().map(|e| e.timestamp_ms).max().unwrap_or_default();
+                let newest = batch.entries()[range.clone()].iter().map(|e| e.timestamp_ms).max().unwrap_or_default();
                 let emitters = match self.rows_of_answer(newest)? {
                     Ok(emitters) => emitters,
                     Err(fault) => return Ok(Err(Failed::Call(fault))),
@@ -164,10 +173,7 @@ impl StageTask {
                 }
             }
         }
-        if answered + tombstones.len() > bad.len() - undecoded {
-            self.letters_in_a_row = 0;
-        }
-        self.divert(session, partition, batch, bad)?;
+        self.divert(session, partition, batch, range, bad)?;
         Ok(Ok(()))
     }
 
@@ -268,8 +274,17 @@ impl StageTask {
         }
     }
 
-    /// Diverts what cannot be handled, as the stage is told to.
-    fn divert(&mut self, session: &mut dyn Session, partition: u32, batch: &Batch, bad: Vec<Bad>) -> Result<(), Stop> {
+    /// Diverts what cannot be handled of a range, as the stage is told to.
+    fn divert(
+        &mut self,
+        session: &mut dyn Session,
+        partition: u32,
+        batch: &Batch,
+        range: Range<usize>,
+        mut bad: Vec<Bad>,
+    ) -> Result<(), Stop> {
+        bad.sort_by_key(|(index, ..)| *index);
+        let most_in_a_row = self.count_in_a_row(range, &bad);
         if bad.is_empty() {
             return Ok(());
         }
@@ -285,21 +300,34 @@ impl StageTask {
             tracing::debug!(stage = stage.name, records = bad.len(), "dropped by `on_error`");
             return Ok(());
         }
-        self.letters_in_a_row += bad.len() as u64;
         let mut letters = DeadLetters::new(&stage.name, Some(stage.module.digest()));
         for (index, kind, why) in &bad {
             letters.push(batch.get(*index), &stage.from, partition, *kind, why).map_err(too_many)?;
         }
-        session.append(&stage.dead_letters, &letters.finish())?;
-        if self.letters_in_a_row > stage.max_dead_letters_in_a_row {
+        session.divert(&stage.dead_letters, &letters.finish())?;
+        if most_in_a_row >= stage.max_dead_letters_in_a_row {
             let (_, kind, why) = &bad[bad.len() - 1];
-            return Err(Stop::Policy(format!(
-                "{} dead letters in a row, so the module is taken to be broken; the last one ({}): {why}",
-                self.letters_in_a_row,
+            self.halt = Some(format!(
+                "{most_in_a_row} dead letters in a row, so the module is taken to be broken; the last one ({}): {why}",
                 kind.name()
-            )));
+            ));
         }
         Ok(())
+    }
+
+    /// Goes over a range of which the `bad` ones, in order, were not handled. The most that were so in a row.
+    fn count_in_a_row(&mut self, range: Range<usize>, bad: &[Bad]) -> u64 {
+        let (mut next, mut most) = (range.start, 0);
+        for (index, ..) in bad {
+            let before = if *index == next { self.letters_in_a_row } else { 0 };
+            self.letters_in_a_row = before + 1;
+            most = most.max(self.letters_in_a_row);
+            next = index + 1;
+        }
+        if next < range.end {
+            self.letters_in_a_row = 0;
+        }
+        most
     }
 
     /// Remembers the state in a search, so that what is done need not be done again.
@@ -334,7 +362,7 @@ impl Task for StageTask {
     fn records(&mut self, session: &mut dyn Session, partition: u32, batch: &Batch) -> Result<Flow, Stop> {
         self.partitions.entry(partition).or_default().touched = true;
         let offsets: Vec<i64> = batch.entries().iter().map(|e| e.offset).collect();
-        let mut at = 0;
+        let (mut at, mut is_found) = (0, false);
         while at < offsets.len() {
             let search = self.partitions.get(&partition).and_then(|p| p.search);
             let size = search.map_or(offsets.len() - at, |s| s.take(&offsets[at..]));
@@ -380,7 +408,7 @@ impl Task for StageTask {
                             search.failed(next);
                         }
                     } else {
-                        self.divert(session, partition, batch, vec![(at, kind_of(&fault), fault.reason)])?;
+                        self.divert(session, partition, batch, at..end, vec![(at, kind_of(&fault), fault.reason)])?;
                         at = end;
                     }
                 }
@@ -389,10 +417,15 @@ impl Task for StageTask {
             if let Some(known) = self.partitions.get_mut(&partition)
                 && known.search.is_some_and(|s| !s.passed(next))
             {
-                (known.search, known.checkpoint) = (None, None);
+                known.search = None;
+                // A later fault would throw away what was found, and the search for the one undo that for the other.
+                is_found |= self.stage.module.is_stateful();
+            }
+            if let Some(why) = self.halt.take() {
+                return Ok(Flow::Halt { next, why });
             }
         }
-        Ok(Flow::Done)
+        Ok(if is_found { Flow::Commit } else { Flow::Done })
     }
 
     fn states(&mut self) -> Result<Vec<(u32, Bytes)>, Stop> {
@@ -424,8 +457,9 @@ impl Task for StageTask {
             self.partitions.entry(partition).or_default().committed = Some(state);
         }
         for known in self.partitions.values_mut() {
-            known.touched = false;
+            (known.checkpoint, known.touched) = (None, false);
         }
+        self.committed_in_a_row = self.letters_in_a_row;
     }
 
     fn aborted(&mut self) {
@@ -435,6 +469,7 @@ impl Task for StageTask {
         for known in self.partitions.values_mut() {
             (known.checkpoint, known.touched) = (None, false);
         }
+        self.letters_in_a_row = self.committed_in_a_row;
     }
 }
 

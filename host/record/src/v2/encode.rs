@@ -28,6 +28,11 @@ pub struct Encoded {
     max_timestamp_ms: i64,
 }
 
+/// What [`record_bytes`] counts around the bytes of key and value, at most: two lengths and the number of headers.
+pub const AROUND_RECORD_BYTES: usize = 16;
+/// What it counts around the bytes of a header's name and value, at most.
+pub const AROUND_HEADER_BYTES: usize = 10;
+
 /// How many bytes a record takes for its key, value and headers.
 ///
 /// # Panics

@@ -15,6 +15,7 @@ mod unions;
 mod write;
 
 pub use read::{JsonError, JsonOptions, UnknownFields, encode_json, parse_json};
+pub(crate) use write::uuid_text;
 pub use write::{write_json, write_value};
 
 /// How values stand in JSON.

@@ -238,8 +238,8 @@ fn deeper(depth: usize) -> Result<usize, WireError> {
     if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(WireError::Depth) }
 }
 
-/// RFC 9562, section 4.
-fn uuid_text(bytes: [u8; 16]) -> String {
+/// The text of a UUID (RFC 9562, section 4).
+pub(crate) fn uuid_text(bytes: [u8; 16]) -> String {
     let mut text = String::with_capacity(36);
     for (i, byte) in bytes.iter().enumerate() {
         if matches!(i, 4 | 6 | 8 | 10) {

@@ -15,7 +15,7 @@ const MAX_PID_BYTES: u64 = 32;
 /// Held as long as it lives.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -34,7 +34,15 @@ impl Lock {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         write_owner(&mut file).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // To close the file is not enough: a process that was just started by another thread has the file open, too,
+        // until it is the other program. What fails here is done by the system when the last of them is gone.
+        let _ = self.file.unlock();
     }
 }
 
@@ -57,5 +65,22 @@ fn owner(file: &mut File) -> String {
     match read.ok().and_then(|_| text.trim().parse::<u32>().ok()) {
         Some(pid) => pid.to_string(),
         None => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_open_file_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join("log.db");
+        let lock = Lock::take(&log).expect("free");
+        let copy = lock.file.try_clone().expect("a copy, as a new process has it");
+        assert!(matches!(Lock::take(&log), Err(LogError::InUse { .. })));
+        drop(lock);
+        Lock::take(&log).expect("given back");
+        drop(copy);
     }
 }

@@ -12,9 +12,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use bespoke_record::Batch;
+use serde::Deserialize;
 
 use self::lock::Lock;
 use self::session::EmbeddedSession;
@@ -53,7 +54,8 @@ pub struct Options {
 }
 
 /// What a commit survives. Whatever happens, a step is there as a whole or not at all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Durability {
     /// Loss of power too: each commit waits until the disk has it.
     #[default]
@@ -265,9 +267,22 @@ impl Shared {
     fn commit(&self, group: &str, topic: &str, step: &mut Step, commit: Commit<'_>) -> Result<(), LogError> {
         let mut writer = self.writer()?;
         writer.commit(group, topic, step, commit)?;
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        writer.sweep(topics.values().cloned());
+        self.sweep(&mut writer);
         Ok(())
+    }
+
+    /// Removes what retention lets go, for who has nothing else to do. Whoever writes now does it as well.
+    fn sweep_idle(&self) {
+        match self.writer.as_ref().map(Mutex::try_lock) {
+            Some(Ok(mut writer)) => self.sweep(&mut writer),
+            Some(Err(TryLockError::Poisoned(poisoned))) => self.sweep(&mut poisoned.into_inner()),
+            Some(Err(TryLockError::WouldBlock)) | None => {}
+        }
+    }
+
+    fn sweep(&self, writer: &mut Writer) {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        writer.sweep(topics.values());
     }
 
     /// Makes a partition the caller's. False if it is another session's.

@@ -1,7 +1,7 @@
 //! Removes old batches: those that are older than a topic's age, and the oldest of a partition that has too many bytes.
 //!
 //! Whole batches go, from the start of a partition on: by age when their newest record is too old, by bytes until no more
-//! are left than may be, but never the newest batch. It is done by commits, after them, at most once a second: what fails
+//! are left than may be, but never the newest batch. It is done after commits, and by sessions that wait for records, at most once a second: what fails
 //! here is logged and tried again, and never fails a step.
 
 use std::sync::{Arc, PoisonError};
@@ -29,7 +29,7 @@ pub(super) fn is_due(swept: Option<Instant>) -> bool {
 }
 
 /// Removes what may go.
-pub(super) fn sweep(writer: &mut Writer, topics: impl Iterator<Item = Arc<Topic>>) {
+pub(super) fn sweep<'t>(writer: &mut Writer, topics: impl Iterator<Item = &'t Arc<Topic>>) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
     for topic in topics {
@@ -38,7 +38,7 @@ pub(super) fn sweep(writer: &mut Writer, topics: impl Iterator<Item = Arc<Topic>
             continue;
         }
         for partition in 0..topic.partitions.len() {
-            if let Err(error) = sweep_partition(writer, &topic, partition, retention, now_ms) {
+            if let Err(error) = sweep_partition(writer, topic, partition, retention, now_ms) {
                 tracing::warn!(topic = topic.name, partition, %error, "retention failed, will try again");
             }
         }

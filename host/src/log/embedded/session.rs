@@ -57,7 +57,7 @@ impl EmbeddedSession {
         let is_own = |partition: &u32| partition % workers == member.worker % workers;
         let own = (0..topic.partitions.len() as u32).filter(is_own);
         let own = own.map(|partition| Own { partition, stage: Stage::Elsewhere }).collect();
-        let step = Step::new(shared.options.max_record_bytes, member.worker);
+        let step = Step::new(member.worker);
         Self { store, shared, group: member.group, topic, own, turn: 0, step }
     }
 
@@ -87,8 +87,13 @@ impl EmbeddedSession {
         for _ in 0..self.own.len() {
             self.turn = (self.turn + 1) % self.own.len();
             let Own { partition, stage: Stage::Reading(reading) } = &mut self.own[self.turn] else { continue };
-            if let Some(batch) = reading.next(&self.store, &self.topic, &self.group, *partition, max_records)? {
-                return Ok(Some(Event::Records { partition: *partition, batch }));
+            let event = reading.next(&self.store, &self.topic, *partition, max_records)?;
+            if let Some(Event::Skipped { partition, from, to }) = &event {
+                let (topic, group) = (&*self.topic.name, &*self.group);
+                tracing::warn!(topic, partition, group, from, to, "retention removed records before they were read");
+            }
+            if event.is_some() {
+                return Ok(event);
             }
         }
         Ok(None)
@@ -117,6 +122,7 @@ impl Session for EmbeddedSession {
                 return Ok(event);
             }
             if !self.topic.wait(seen, deadline) {
+                self.shared.sweep_idle();
                 return Ok(Event::Idle);
             }
         }
@@ -124,7 +130,12 @@ impl Session for EmbeddedSession {
 
     fn append(&mut self, topic: &str, records: &Batch) -> Result<(), LogError> {
         let topic = self.shared.topic(topic)?;
-        self.step.append(&topic, records)
+        self.step.append(&topic, records, self.shared.options.max_record_bytes)
+    }
+
+    fn divert(&mut self, topic: &str, letters: &Batch) -> Result<(), LogError> {
+        let topic = self.shared.topic(topic)?;
+        self.step.append(&topic, letters, usize::MAX)
     }
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<(), LogError> {
@@ -164,14 +175,14 @@ impl Drop for EmbeddedSession {
 // === impl Reading ===
 
 impl Reading {
+    /// The next records, or that some were skipped to get to them.
     fn next(
         &mut self,
         store: &Store,
         topic: &Topic,
-        group: &str,
         partition: u32,
         max_records: usize,
-    ) -> Result<Option<Batch>, LogError> {
+    ) -> Result<Option<Event>, LogError> {
         let p = &topic.partitions[partition as usize];
         if self.next == self.batch.len() {
             self.batch = Batch::default();
@@ -179,10 +190,17 @@ impl Reading {
             if self.position >= p.end() {
                 return Ok(None);
             }
-            self.fetch(store, topic, group, partition)?;
+            let from = self.position;
+            self.fetch(store, topic, partition)?;
+            if from < self.position {
+                return Ok(Some(Event::Skipped { partition, from, to: self.position }));
+            }
+        }
+        if self.batch.is_empty() {
+            return Ok(None);
         }
         let end = self.batch.len().min(self.next.saturating_add(max_records));
-        let records = match (self.next, end == self.batch.len()) {
+        let batch = match (self.next, end == self.batch.len()) {
             (0, true) => {
                 self.next = 0;
                 std::mem::take(&mut self.batch)
@@ -193,14 +211,14 @@ impl Reading {
                 records
             }
         };
-        self.position = records.next_offset().unwrap_or(self.position);
-        Ok(Some(records).filter(|records| !records.is_empty()))
+        self.position = batch.next_offset().unwrap_or(self.position);
+        Ok(Some(Event::Records { partition, batch }))
     }
 
     /// Reads the batch at the position, or at the start if retention has removed that. None is read at the end.
-    fn fetch(&mut self, store: &Store, topic: &Topic, group: &str, partition: u32) -> Result<(), LogError> {
+    fn fetch(&mut self, store: &Store, topic: &Topic, partition: u32) -> Result<(), LogError> {
         let p = &topic.partitions[partition as usize];
-        self.jump_to(p.start(), topic, group, partition);
+        self.position = self.position.max(p.start());
         // Every round but the last moves the position up to a start, which is never after the end.
         while self.position < p.end() {
             let batch = match p.in_memory(self.position) {
@@ -219,22 +237,8 @@ impl Reading {
                 let what = format!("topic `{}`, partition {partition}: no records at {}", topic.name, self.position);
                 return Err(store.damaged(what));
             }
-            self.jump_to(start, topic, group, partition);
-        }
-        Ok(())
-    }
-
-    fn jump_to(&mut self, start: i64, topic: &Topic, group: &str, partition: u32) {
-        if self.position < start {
-            tracing::warn!(
-                topic = topic.name,
-                partition,
-                group,
-                position = self.position,
-                start,
-                "retention removed records before this group read them; it goes on at the start"
-            );
             self.position = start;
         }
+        Ok(())
     }
 }

@@ -15,7 +15,6 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// What a session has appended since its last commit.
 pub(super) struct Step {
     topics: Vec<Appends>,
-    limit_bytes: usize,
     /// Which partition the next batch without keys goes to, before the remainder is taken.
     turn: u32,
 }
@@ -34,24 +33,23 @@ struct Pending {
 // === impl Step ===
 
 impl Step {
-    /// An empty step that takes records of at most `limit_bytes`.
-    pub(super) fn new(limit_bytes: usize, first_turn: u32) -> Self {
-        Self { topics: Vec::new(), limit_bytes, turn: first_turn }
+    /// An empty step.
+    pub(super) fn new(first_turn: u32) -> Self {
+        Self { topics: Vec::new(), turn: first_turn }
     }
 
-    /// Adds all records of the batch or, on an error, none.
-    pub(super) fn append(&mut self, topic: &Arc<Topic>, batch: &Batch) -> Result<(), LogError> {
+    /// Adds all records of the batch or, on an error, none. A record may have `limit` bytes.
+    pub(super) fn append(&mut self, topic: &Arc<Topic>, batch: &Batch, limit: usize) -> Result<(), LogError> {
         for index in 0..batch.len() {
             let bytes = v2::record_bytes(batch, index);
-            if bytes > self.limit_bytes as u64 {
+            if bytes > limit as u64 {
                 let (topic, bytes) = (topic.name.clone(), usize::try_from(bytes).unwrap_or(usize::MAX));
-                return Err(LogError::TooLarge { topic, bytes, limit: self.limit_bytes });
+                return Err(LogError::TooLarge { topic, bytes, limit });
             }
         }
         let count = topic.partitions.len() as u32;
         let unkeyed = self.turn % count.max(1);
         let mut used_unkeyed = false;
-        let limit = self.limit_bytes;
         let appends = self.of(topic);
         for (index, entry) in batch.entries().iter().enumerate() {
             let partition = match entry.key {

@@ -90,6 +90,11 @@ impl Store {
         // Readers take part in the locking of the WAL, so the file is opened for writing where that is allowed.
         let store = Self::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         store.conn.pragma_update(None, "query_only", true).map_err(|e| store.error(e))?;
+        // A host makes the file first and then, in one transaction, all that is in it. Asked before the format, so that
+        // the two cannot be of different moments.
+        if is_empty(&store.conn).map_err(|e| store.error(e))? {
+            return Err(LogError::Missing { path: store.path.to_string() });
+        }
         store.check_format()?;
         Ok(store)
     }

@@ -162,6 +162,33 @@ fn files_of_others_are_refused_and_left_alone() {
 }
 
 #[test]
+fn a_log_that_is_being_made_is_not_there_yet() {
+    let case = Case::new();
+    std::fs::write(case.path(), "").expect("written");
+    let error = EmbeddedLog::open_read_only(case.path()).err().expect("nothing to read");
+    assert!(matches!(error, LogError::Missing { .. }), "{error}");
+
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let path = |n: u32| case.folder.path().join(format!("{n}.db"));
+    const MADE: u32 = 50;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..MADE).for_each(|n| drop(EmbeddedLog::open(path(n), Options::default()).expect("a log")));
+            done.store(true, std::sync::atomic::Ordering::Release);
+        });
+        let mut at = 0;
+        while at < MADE {
+            let is_over = done.load(std::sync::atomic::Ordering::Acquire);
+            match EmbeddedLog::open_read_only(path(at)) {
+                Ok(_) => at += 1,
+                Err(LogError::Missing { .. }) if !is_over => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+}
+
+#[test]
 fn another_format_is_refused() {
     let case = Case::new();
     drop(case.open(Options::default()));

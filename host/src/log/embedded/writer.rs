@@ -110,7 +110,7 @@ impl Writer {
     }
 
     /// Removes what retention lets go, if it is time to look.
-    pub(super) fn sweep(&mut self, topics: impl Iterator<Item = Arc<Topic>>) {
+    pub(super) fn sweep<'t>(&mut self, topics: impl Iterator<Item = &'t Arc<Topic>>) {
         if retention::is_due(self.swept) {
             self.swept = Some(Instant::now());
             retention::sweep(self, topics);

@@ -51,6 +51,8 @@ pub(super) struct Topic {
     pub partitions: u32,
     /// Bytes of the largest record, counting all of its parts.
     pub max_record_bytes: usize,
+    /// The same of a dead letter.
+    pub max_letter_bytes: usize,
 }
 
 // === impl Cluster ===
@@ -90,8 +92,10 @@ impl Cluster {
             let partitions = partitions.ok_or_else(|| LogError::NoTopic(name.to_owned()))?;
             let of_topic = self.settings(&[name])?.remove(name).and_then(|settings| settings.max_message_bytes);
             let of_topic = of_topic.unwrap_or(DEFAULT_MESSAGE_BYTES).saturating_sub(properties::OVERHEAD_BYTES);
-            let max_record_bytes = of_topic.min(properties::max_record_bytes(&self.options.properties));
-            Ok(Arc::new(Topic { name: name.to_owned(), partitions, max_record_bytes }))
+            let properties = &self.options.properties;
+            let max_record_bytes = of_topic.min(properties::max_record_bytes(properties));
+            let max_letter_bytes = of_topic.min(properties::max_letter_bytes(properties));
+            Ok(Arc::new(Topic { name: name.to_owned(), partitions, max_record_bytes, max_letter_bytes }))
         });
         let topic = match (found, known) {
             (Ok(found), _) => found,

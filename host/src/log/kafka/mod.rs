@@ -59,6 +59,8 @@ use super::{Created, Log, LogError, Member, NewTopic, Session, TopicInfo};
 
 /// Bytes of the largest record, as long as the topic takes it. Topics that are made here do.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
+/// How much larger a dead letter may be than the record that it keeps.
+const LETTER_BYTES: usize = 64 * 1024;
 /// More partitions than any broker holds.
 const MAX_PARTITIONS: u32 = 100_000;
 /// How long to wait for records that are known to be there.
@@ -141,7 +143,7 @@ impl Log for KafkaLog {
         }
         let number = |limit: Option<i64>| limit.unwrap_or(-1).to_string();
         let (age_ms, bytes) = (number(topic.retention.age_ms), number(topic.retention.bytes));
-        let largest = (MAX_RECORD_BYTES + properties::OVERHEAD_BYTES).to_string();
+        let largest = (MAX_RECORD_BYTES + LETTER_BYTES + properties::OVERHEAD_BYTES).to_string();
         // Records keep the time of what they were made of, which may be anything.
         let settings = [
             ("retention.ms", age_ms.as_str()),

@@ -121,10 +121,22 @@ impl Output {
     /// Adds all records of the batch or, on an error, none.
     pub(super) fn append(&mut self, topic: &str, batch: &Batch) -> Result<(), LogError> {
         let topic = self.cluster.writable(topic)?;
+        let limit = topic.max_record_bytes;
+        self.add(topic, batch, limit)
+    }
+
+    /// The same for dead letters, which may be larger.
+    pub(super) fn divert(&mut self, topic: &str, letters: &Batch) -> Result<(), LogError> {
+        let topic = self.cluster.writable(topic)?;
+        let limit = topic.max_letter_bytes;
+        self.add(topic, letters, limit)
+    }
+
+    fn add(&mut self, topic: Arc<Topic>, batch: &Batch, limit: usize) -> Result<(), LogError> {
         for index in 0..batch.len() {
             let bytes = v2::record_bytes(batch, index);
-            if bytes > topic.max_record_bytes as u64 {
-                let (limit, bytes) = (topic.max_record_bytes, usize::try_from(bytes).unwrap_or(usize::MAX));
+            if bytes > limit as u64 {
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                 return Err(LogError::TooLarge { topic: topic.name.clone(), bytes, limit });
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 
-use super::{MAX_RECORD_BYTES, Options};
+use super::{LETTER_BYTES, MAX_RECORD_BYTES, Options};
 use crate::log::LogError;
 
 /// Settings that the guarantees rest on, with the only values that keep them.
@@ -151,7 +151,7 @@ pub(super) fn producer(options: &Options, transactional_id: Option<&str>) -> Cli
             config.set(name, value);
         }
     };
-    default("message.max.bytes", &(MAX_RECORD_BYTES + OVERHEAD_BYTES).to_string());
+    default("message.max.bytes", &(MAX_RECORD_BYTES + LETTER_BYTES + OVERHEAD_BYTES).to_string());
     match transactional_id {
         Some(id) => {
             default("transaction.timeout.ms", TRANSACTION_MS);
@@ -165,8 +165,18 @@ pub(super) fn producer(options: &Options, transactional_id: Option<&str>) -> Cli
 
 /// The largest record that the producer takes.
 pub(super) fn max_record_bytes(properties: &BTreeMap<String, String>) -> usize {
-    let set = properties.get("message.max.bytes").and_then(|bytes| bytes.parse::<usize>().ok());
-    set.map_or(MAX_RECORD_BYTES, |bytes| bytes.saturating_sub(OVERHEAD_BYTES))
+    set_bytes(properties).unwrap_or(MAX_RECORD_BYTES)
+}
+
+/// The largest dead letter that the producer takes.
+pub(super) fn max_letter_bytes(properties: &BTreeMap<String, String>) -> usize {
+    set_bytes(properties).unwrap_or(MAX_RECORD_BYTES + LETTER_BYTES)
+}
+
+/// The largest record of either kind, if that is set.
+fn set_bytes(properties: &BTreeMap<String, String>) -> Option<usize> {
+    let bytes = properties.get("message.max.bytes")?.parse::<usize>().ok()?;
+    Some(bytes.saturating_sub(OVERHEAD_BYTES))
 }
 
 fn base(options: &Options, own: &[(&str, &str)]) -> ClientConfig {

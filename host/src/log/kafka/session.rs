@@ -158,6 +158,10 @@ impl Session for KafkaSession {
         self.output.append(topic, records)
     }
 
+    fn divert(&mut self, topic: &str, letters: &Batch) -> Result<(), LogError> {
+        self.output.divert(topic, letters)
+    }
+
     fn commit(&mut self, commit: Commit<'_>) -> Result<(), LogError> {
         let done = self.finish(commit);
         if done.is_err() {

@@ -1,0 +1,240 @@
+//! Modules that break, in every way there is: the one record that does it becomes a dead letter with its bytes and the
+//! reason, all others go through, and nothing is lost.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use host::log::embedded::{EmbeddedLog, Options};
+use host::log::{Event, Log as _, Member};
+
+use crate::support::{Folder, LOG, top};
+
+const LETTERS: &str = "case.dead-letters";
+/// No fault: every record passes.
+const NONE: &str = "(nop)";
+
+/// What a module does wrong on one record: the name, the kind of its dead letter, the reason, and the code.
+const FAULTS: [(&str, &str, &str, &str); 9] = [
+    ("trap", "trap", "process: panicked or aborted", "unreachable"),
+    ("divide", "trap", "process: wasm trap: integer divide by zero", "(drop (i32.div_u (local.get $i) (i32.const 0)))"),
+    (
+        "loop",
+        "timeout",
+        "process: took longer than 50 ms; raise `limits.time_ms` if it needs more",
+        "(loop $ever (br $ever))",
+    ),
+    (
+        "hog",
+        "memory",
+        "process: the module wanted 17039360 bytes of memory, and its limit is 16777216; raise `limits.memory_mb` if it needs \
+         them",
+        "(loop $more (drop (memory.grow (i32.const 64))) (br $more))",
+    ),
+    (
+        "few",
+        "answer",
+        "process: the module answered 0 for 1 records",
+        "(global.set $answers (i32.sub (local.get $len) (i32.const 1)))",
+    ),
+    (
+        "many",
+        "answer",
+        "process: the module answered 2 for 1 records",
+        "(global.set $answers (i32.add (local.get $len) (i32.const 1)))",
+    ),
+    // 12 bytes each, so a list of 1 GiB.
+    (
+        "giant",
+        "answer",
+        "process: a pointer in the answer is outside of the module's memory or not aligned",
+        "(global.set $answers (i32.const 89478485))",
+    ),
+    (
+        "text",
+        "answer",
+        "process: a string in the answer is not UTF-8",
+        "(i32.store (local.get $answer) (i32.const 1)) (i32.store offset=4 (local.get $answer) (i32.const 8))
+         (i32.store offset=8 (local.get $answer) (i32.const 2)) (i32.store (i32.const 8) (i32.const 0xffff))",
+    ),
+    (
+        "beyond",
+        "answer",
+        "process: a pointer in the answer is outside of the module's memory or not aligned",
+        "(i32.store (local.get $answer) (i32.const 1)) (i32.store offset=4 (local.get $answer) (i32.const -8))
+         (i32.store offset=8 (local.get $answer) (i32.const 0x40000000))",
+    ),
+];
+
+const RUN: [&str; 8] = [
+    "run",
+    "--until-end",
+    "--set",
+    "stage.processor.module=modules/faulty.wasm",
+    "--set",
+    "stage.processor.limits.time_ms=50",
+    "--set",
+    "stage.processor.limits.memory_mb=16",
+];
+
+/// The exports of a module with state.
+const STATE: &str = r#"
+  (type $state (list u8))
+  (func $snapshot (result $state) (canon lift (core func $running "snapshot") (memory (core memory $running "memory"))))
+  (export "snapshot" (func $snapshot))
+  (func $restore (param "state" $state) (result $answer)
+    (canon lift (core func $running "restore") (memory (core memory $running "memory"))
+      (realloc (core func $running "cabi_realloc"))))
+  (export "restore" (func $restore))"#;
+
+/// Puts a module in place that does `code` on a record of quantity 13.
+fn module(folder: &Folder, code: &str, state: &str) {
+    let text = fs::read_to_string(top().join("tests/scenarios/faulty.wat")).expect("the module");
+    let text = text.replace("(then FAULT)", &format!("(then {code})")).replace(";; STATE", state);
+    folder.module("faulty", &text);
+}
+
+fn record(n: usize, name: &str, quantity: u32) -> String {
+    format!(
+        r#"{{"id":"p-{n:04}","name":"{name}","category":"c","price":1,"quantity":{quantity},"updated":{n},"in_stock":true}}"#
+    )
+}
+
+/// A folder whose feed has `records`, of which those in `bad` make the module fail.
+fn folder(records: usize, bad: impl Fn(usize) -> bool) -> Folder {
+    let folder = Folder::of(&top().join("tests/scenarios/empty-feed"));
+    let mut feed = String::new();
+    for n in 0..records {
+        let _ = writeln!(feed, "{}", record(n, "n", if bad(n) { 13 } else { 1 }));
+    }
+    fs::write(folder.path("feed.jsonl"), feed).expect("written");
+    folder
+}
+
+/// Where the stage goes on, and its state.
+fn committed(folder: &Folder) -> (i64, Option<u32>) {
+    let log = EmbeddedLog::open(folder.path(LOG), Options::default()).expect("a log");
+    let member = Member { group: "case.processor".to_owned(), topic: Some("in".to_owned()), worker: 0, workers: 1 };
+    let mut session = log.join(member).expect("a session");
+    match session.poll(1, std::time::Duration::ZERO).expect("an event") {
+        Event::Assigned { position, state, .. } => {
+            (position, state.map(|bytes| u32::from_le_bytes(bytes[..].try_into().expect("four bytes"))))
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_record_that_breaks_a_module_is_one_dead_letter_and_all_others_pass() {
+    const RECORDS: usize = 1500;
+    const BAD: usize = 777;
+    for (name, kind, reason, code) in FAULTS {
+        let folder = folder(RECORDS, |n| n == BAD);
+        module(&folder, code, "");
+        folder.host(&RUN).must_end(0);
+        let letters = folder.letters(LETTERS);
+        let [letter] = &letters[..] else { panic!("{name}: not one dead letter: {letters:#?}") };
+        assert_eq!((&*letter.kind, &*letter.stage, &*letter.place), (kind, "processor", "in-0:777"), "{letter:?}");
+        assert_eq!(letter.reason, reason, "{name}");
+        assert_eq!(
+            (letter.key.as_deref(), &letter.value),
+            (Some(&b"p-0777"[..]), &Some(folder.values("in")[BAD].clone()))
+        );
+        let out = folder.topic("out");
+        assert_eq!(out.lines().count(), RECORDS - 1, "{name}");
+        assert!(!out.contains("p-0777") && out.contains("p-0776") && out.contains("p-0778"), "{name}");
+
+        // With a module that does not break, it goes the way of the others.
+        module(&folder, NONE, "");
+        folder.host(&["dead-letters", "replay"]).must_end(0);
+        folder.host(&RUN).must_end(0);
+        let out = folder.topic("out");
+        assert_eq!((out.lines().count(), out.matches("p-0777").count()), (RECORDS, 1), "{name}");
+        assert_eq!(folder.letters(LETTERS).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_module_that_fails_on_everything_stops_its_stage_and_nothing_is_lost() {
+    let folder = folder(5000, |_| true);
+    module(&folder, "unreachable", "");
+    for run in 1..=2 {
+        let ended = folder.host(&RUN);
+        ended.must_end(1);
+        let told = "100 dead letters in a row, so the module is taken to be broken; the last one (trap): \
+                    process: panicked or aborted";
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+        // Each run commits its dead letters and goes on behind them.
+        let letters = folder.letters(LETTERS);
+        let places: Vec<_> = letters.iter().map(|letter| letter.place.clone()).collect();
+        let expected: Vec<_> = (0..100 * run).map(|offset| format!("in-0:{offset}")).collect();
+        assert_eq!((places, committed(&folder).0), (expected, 100 * run));
+    }
+    let given = folder.values("in");
+    let kept: Vec<_> = folder.letters(LETTERS).into_iter().filter_map(|letter| letter.value).collect();
+    assert!(kept[..] == given[..200], "dead letters are not the records as they were");
+    assert_eq!(folder.topic("out"), "");
+
+    module(&folder, NONE, "");
+    folder.host(&["dead-letters", "replay"]).must_end(0);
+    folder.host(&RUN).must_end(0);
+    assert_eq!((folder.topic("out").lines().count(), folder.letters(LETTERS).len()), (5000, 200));
+}
+
+#[test]
+fn records_that_fail_between_others_do_not_stop_a_stage() {
+    // Every second record is refused: many in one call, and never two in a row.
+    let refuse = "(i32.store (local.get $answer) (i32.const 1)) (i32.store offset=4 (local.get $answer) (i32.const 0))
+                  (i32.store offset=8 (local.get $answer) (i32.const 0))";
+    let folder = folder(3000, |n| n % 2 == 1);
+    module(&folder, refuse, "");
+    folder.host(&RUN).must_end(0);
+    assert_eq!((folder.topic("out").lines().count(), folder.letters(LETTERS).len()), (1500, 1500));
+}
+
+#[test]
+fn a_module_with_state_counts_every_record_but_those_that_break_it() {
+    const RECORDS: usize = 5000;
+    let bad = [100, 101, 1500, 3000, 3001, 4999];
+    let folder = folder(RECORDS, |n| bad.contains(&n));
+    module(&folder, "unreachable", STATE);
+    folder.host(&RUN).must_end(0);
+    let places: Vec<_> = folder.letters(LETTERS).into_iter().map(|letter| letter.place).collect();
+    assert_eq!(places, bad.map(|n| format!("in-0:{n}")));
+    let passed = RECORDS - bad.len();
+    assert_eq!(folder.topic("out").lines().count(), passed);
+    assert_eq!(committed(&folder), (RECORDS as i64, Some(passed as u32)));
+}
+
+#[test]
+fn a_module_with_state_that_fails_on_everything_from_a_record_on_keeps_what_it_knew() {
+    let folder = folder(5000, |n| n >= 1000);
+    module(&folder, "unreachable", STATE);
+    folder.host(&RUN).must_end(1);
+    assert_eq!(folder.letters(LETTERS).len(), 100);
+    assert_eq!(committed(&folder), (1100, Some(1000)));
+    assert_eq!(folder.topic("out").lines().count(), 1000);
+}
+
+#[test]
+fn a_record_as_large_as_the_log_takes_has_a_dead_letter() {
+    // The line is as long as the reader takes; its record is some bytes below what the log takes, so that there is no room
+    // for what the dead letter tells.
+    const LONGEST: usize = 16 << 20;
+    let around = record(0, "", 13).len() + 1;
+    let folder = folder(0, |_| false);
+    module(&folder, "unreachable", "");
+    let large = "x".repeat(LONGEST - around);
+    let feed = [record(0, &large, 13), record(1, &large, 1), record(2, "n", 1)].join("\n");
+    fs::write(folder.path("feed.jsonl"), feed + "\n").expect("written");
+    folder.host(&RUN).must_end(0);
+    let letters = folder.letters(LETTERS);
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!(letters[0].line(), "trap | processor | in-0:0 | process: panicked or aborted");
+    assert!(letters[0].value.as_ref() == folder.values("in").first(), "the letter is not the record as it was");
+    assert_eq!(folder.values("out").len(), 2);
+
+    module(&folder, NONE, "");
+    folder.host(&["dead-letters", "replay"]).must_end(0);
+    folder.host(&RUN).must_end(0);
+    assert_eq!(folder.values("out").len(), 3);
+}
