@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod contract;
 mod docs;
+mod kafka;
 mod restart;
 mod scenarios;
 mod support;
