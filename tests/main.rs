@@ -5,6 +5,7 @@ mod config;
 mod contract;
 mod docs;
 mod faults;
+mod kafka;
 mod registry;
 mod restart;
 mod scenarios;

@@ -9,7 +9,7 @@ mod crash;
 mod embedded;
 pub mod kafka;
 mod log;
-mod records;
+pub mod records;
 mod registry;
 mod retention;
 mod steps;

@@ -1,0 +1,10 @@
+//! What a Kafka log keeps whatever happens to hosts: killed, paused, added, taken away. On the brokers of
+//! `KAFKA_BOOTSTRAP`, judged by a client that is not ours.
+
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
+mod hosts;
+mod judge;
+mod killed;
+mod paused;
+mod rebalance;
