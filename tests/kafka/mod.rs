@@ -1,5 +1,5 @@
-//! What a Kafka log keeps whatever happens to hosts: killed, paused, added, taken away. On the brokers of
-//! `KAFKA_BOOTSTRAP`, judged by a client that is not ours.
+//! What a Kafka log keeps whatever happens to hosts: killed, paused, added, taken away. Judged by a
+//! client that is not ours.
 
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
