@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::build::Built;
 use crate::config;
 use crate::feed::{FeedTask, Open, Source, open_file, open_generator, run_feed};
-use crate::log::{Log, LogError, Member};
+use crate::log::{Log, LogError, Member, standings};
 use crate::metrics::Counters;
 use crate::module::THREAD_STACK_BYTES;
 use crate::sink::SinkTask;
@@ -209,12 +209,8 @@ fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker]) -> Result<bool
         if !alive {
             continue;
         }
-        let Some(topic) = log.topic(&reader.topic)? else { continue };
-        for (partition, position) in log.committed(&reader.group, &reader.topic)? {
-            let end = topic.partitions.iter().find(|p| p.partition == partition).map_or(0, |p| p.end);
-            if position < end {
-                return Ok(false);
-            }
+        if standings(log, &reader.group, &reader.topic)?.iter().any(|standing| standing.lag() > 0) {
+            return Ok(false);
         }
     }
     Ok(true)
