@@ -5,6 +5,7 @@ mod config;
 mod contract;
 mod docs;
 mod faults;
+mod lone_module;
 mod restart;
 mod scenarios;
 mod support;
