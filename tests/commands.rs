@@ -425,19 +425,29 @@ fn a_file_that_cannot_be_written_ends_with_1_and_a_wrong_path_with_64() {
     let dir = fresh();
     fs::write(dir.path().join("file"), "no folder").expect("a file");
     fs::create_dir(dir.path().join("folder")).expect("a folder");
+    let ids = "schema ids must be kept, so its folder must be writable";
     for (set, code, said) in [
-        ("log.path=file/prices.db", 1, "file"),
-        ("log.path=folder", 1, "folder"),
-        ("log.path=/proc/prices.db", 1, "/proc/prices.db"),
-        ("schemas.ids=file/ids.json", 1, "file/ids.json"),
-        ("schemas.ids=/proc/ids.json", 1, "schema ids must be kept, so its folder must be writable"),
-        ("schemas.dir=none", 64, "schemas: `none` cannot be read"),
-        ("schemas.dir=file", 64, "it is not JSON"),
-        ("topics.prices.schema=\"cost\"", 64, "there is no schema `cost` in `schemas`; it has price"),
+        ("log.path=file/prices.db", 1, "the log at `file/prices.db`: `file` is a file, not a folder"),
+        ("log.path=folder", 1, "the log at `folder`: it is a folder, and a log is a file"),
+        ("log.path=/proc/prices.db", 1, "the log at `/proc/prices.db.lock`: No such file or directory (os error 2)"),
+        (
+            "schemas.ids=file/ids.json",
+            1,
+            &format!("the schema registry `file/ids.json`: Not a directory (os error 20); {ids}"),
+        ),
+        (
+            "schemas.ids=/proc/ids.json",
+            1,
+            &format!(
+                "topic `prices`: the schema registry `/proc/ids.json`: No such file or directory (os error 2); {ids}"
+            ),
+        ),
+        ("schemas.dir=none", 64, "schemas: `none` cannot be read: No such file or directory (os error 2)"),
+        ("schemas.dir=file", 64, "schemas: `file`: it is not JSON: expected ident at line 1 column 2"),
+        ("topics.prices.schema=cost", 64, "topic `prices`: there is no schema `cost` in `schemas`; it has price"),
     ] {
         let ended = run(dir.path(), &["run", "--until-end", "--set", set]);
-        assert_eq!(ended.code, Some(code), "{set}: {ended:?}");
-        assert!(ended.err.starts_with("error: ") && ended.err.contains(said), "{set}: {ended:?}");
+        assert_eq!((ended.code, ended.err), (Some(code), format!("error: {said}\n")), "{set}");
     }
     printed(dir.path(), &["run", "--until-end"]);
     let partitions = run(dir.path(), &["run", "--until-end", "--set", "topics.prices.partitions=3"]);

@@ -315,12 +315,18 @@ impl Shared {
 fn located(path: &Path) -> Result<PathBuf, LogError> {
     let failed =
         |source: std::io::Error| LogError::Store { path: path.display().to_string(), source: Box::new(source) };
+    if path.is_dir() {
+        return Err(failed(std::io::Error::other("it is a folder, and a log is a file")));
+    }
     if let Ok(resolved) = path.canonicalize() {
         return Ok(resolved);
     }
     let name = path.file_name().ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    std::fs::create_dir_all(folder).map_err(|error| match folder.is_file() {
+        true => failed(std::io::Error::other(format!("`{}` is a file, not a folder", folder.display()))),
+        false => failed(error),
+    })?;
     Ok(folder.canonicalize().map_err(failed)?.join(name))
 }
 
