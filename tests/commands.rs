@@ -154,7 +154,21 @@ fn what_goes_through_a_pipeline_can_be_looked_into() {
     let topics = printed(dir.path(), &["topics", "list"]);
     assert!(topics.contains("prices.dead-letters") && topics.lines().count() == 3, "{topics}");
     let described = printed(dir.path(), &["topics", "describe", "prices"]);
-    assert!(described.contains("Price") && described.contains("PARTITION"), "{described}");
+    let described: Vec<_> = described.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        described,
+        [
+            "topic prices",
+            "schema record Price, id 1",
+            "kept for ever",
+            "",
+            "PARTITION FIRST NEXT SIZE",
+            "0 0 3 127 B",
+            "",
+            "GROUP PARTITION POSITION LAG",
+            "prices.keeper 0 3 0",
+        ]
+    );
     assert_eq!(
         printed(dir.path(), &["topics", "read", "prices", "--until-end"]),
         "{\"id\":\"a\",\"shop\":\"north\",\"cents\":100}\n\
@@ -402,6 +416,8 @@ fn retention_goes_on_while_nothing_comes_and_who_misses_records_is_told() {
     assert_eq!((told["from"].as_i64(), told["to"].as_i64()), (Some(3), Some(4)));
     let sink = lines.iter().rfind(|line| line["role"] == "sink keeper" && line["message"] == "progress");
     assert_eq!(sink.and_then(|sink| sink["skipped"].as_i64()), Some(1), "{}", ended.err);
+    let again = run(dir.path(), &[&["run", "--until-end"][..], &kept].concat());
+    assert!(again.code == Some(0) && !again.err.contains("retention removed"), "it is told once: {}", again.err);
 }
 
 #[test]
@@ -409,22 +425,52 @@ fn a_file_that_cannot_be_written_ends_with_1_and_a_wrong_path_with_64() {
     let dir = fresh();
     fs::write(dir.path().join("file"), "no folder").expect("a file");
     fs::create_dir(dir.path().join("folder")).expect("a folder");
+    let ids = "schema ids must be kept, so its folder must be writable";
     for (set, code, said) in [
-        ("log.path=file/prices.db", 1, "file"),
-        ("log.path=folder", 1, "folder"),
-        ("log.path=/proc/prices.db", 1, "/proc/prices.db"),
-        ("schemas.ids=file/ids.json", 1, "file/ids.json"),
-        ("schemas.ids=/proc/ids.json", 1, "schema ids must be kept, so its folder must be writable"),
-        ("schemas.dir=none", 64, "schemas: `none` cannot be read"),
-        ("schemas.dir=file", 64, "it is not JSON"),
-        ("topics.prices.schema=\"cost\"", 64, "there is no schema `cost` in `schemas`; it has price"),
+        ("log.path=file/prices.db", 1, "the log at `file/prices.db`: `file` is a file, not a folder"),
+        ("log.path=folder", 1, "the log at `folder`: it is a folder, and a log is a file"),
+        ("log.path=/proc/prices.db", 1, "the log at `/proc/prices.db.lock`: No such file or directory (os error 2)"),
+        (
+            "schemas.ids=file/ids.json",
+            1,
+            &format!("the schema registry `file/ids.json`: Not a directory (os error 20); {ids}"),
+        ),
+        (
+            "schemas.ids=/proc/ids.json",
+            1,
+            &format!(
+                "topic `prices`: the schema registry `/proc/ids.json`: No such file or directory (os error 2); {ids}"
+            ),
+        ),
+        ("schemas.dir=none", 64, "schemas: `none` cannot be read: No such file or directory (os error 2)"),
+        ("schemas.dir=file", 64, "schemas: `file`: it is not JSON: expected ident at line 1 column 2"),
+        ("topics.prices.schema=cost", 64, "topic `prices`: there is no schema `cost` in `schemas`; it has price"),
     ] {
         let ended = run(dir.path(), &["run", "--until-end", "--set", set]);
-        assert_eq!(ended.code, Some(code), "{set}: {ended:?}");
-        assert!(ended.err.starts_with("error: ") && ended.err.contains(said), "{set}: {ended:?}");
+        assert_eq!((ended.code, ended.err), (Some(code), format!("error: {said}\n")), "{set}");
     }
     printed(dir.path(), &["run", "--until-end"]);
     let partitions = run(dir.path(), &["run", "--until-end", "--set", "topics.prices.partitions=3"]);
     assert_eq!(partitions.code, Some(64), "{partitions:?}");
     assert!(partitions.err.contains("topic `prices` has 1 partitions, not 3"), "{partitions:?}");
+}
+
+#[test]
+fn a_topic_tells_who_reads_it_and_how_far_each_is_behind() {
+    let dir = through();
+    let groups = |topic: &str| {
+        let described = printed(dir.path(), &["topics", "describe", topic]);
+        let groups = described.lines().skip_while(|line| !line.starts_with("GROUP")).skip(1);
+        groups.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    assert_eq!(groups("prices"), ["prices.keeper 0 3 0"]);
+    fs::write(dir.path().join("more.jsonl"), "{\"id\":\"z\",\"shop\":\"west\",\"cents\":700}\n".repeat(5))
+        .expect("a file");
+    printed(dir.path(), &["feed", "more.jsonl", "--to", "prices"]);
+    assert_eq!(groups("prices"), ["prices.keeper 0 3 5"]);
+    let described = printed(dir.path(), &["topics", "describe", "prices.dead-letters"]);
+    assert!(described.ends_with("\nno group has read of it\n"), "{described}");
+    printed(dir.path(), &["dead-letters", "replay"]);
+    assert_eq!(groups("prices"), ["prices.keeper 0 3 6"]);
+    assert_eq!(groups("prices.dead-letters"), ["prices.dead-letters.replay 0 3 0"]);
 }

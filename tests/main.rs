@@ -6,6 +6,7 @@ mod contract;
 mod docs;
 mod faults;
 mod kafka;
+mod lone_module;
 mod registry;
 mod restart;
 mod scenarios;

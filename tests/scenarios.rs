@@ -2,7 +2,7 @@
 //!
 //! A case is a folder in `tests/scenarios`: `pipeline.toml`, what it needs, and what must come of it, of which a case has
 //! what tells something: `table.txt` (the table `rows`), `expected.jsonl` (the topic `out`), `dead-letters.txt`, or
-//! `error.txt` (what standard error must have in it, a line each; the program fails). With `BESPOKE_BLESS=1` in the
+//! `error.txt` (the exit code and what standard error says: all of it if nothing ran, else lines of it). With `BESPOKE_BLESS=1` in the
 //! environment the answers are written anew, to be read before they are committed.
 
 use std::fs;
@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use bespoke_record::BatchBuilder;
 use host::schema::framing;
 
-use crate::support::{Folder, joined, top};
+use crate::support::{Folder, LOG, Letter, joined, top};
 
+const LETTERS: &str = "case.dead-letters";
 const RUN: [&str; 3] = ["run", "--until-end", "pipeline.toml"];
 /// What the example's pipeline needs to run in a folder of a test. One partition, so that every run has one order.
 const IN_FOLDER: [&str; 8] = [
@@ -54,11 +55,17 @@ fn case(name: &str) {
         Ok(errors) => {
             // The first line tells how it ends: 64 for what is wrong before anything runs, 1 for what fails then.
             let (code, said) = errors.split_once('\n').expect("an exit code, then what is said");
-            ended.must_end(code.strip_prefix("exit ").and_then(|c| c.parse().ok()).expect("exit CODE"));
-            for line in said.lines() {
-                assert!(ended.stderr.contains(line), "{name}: no `{line}` in:\n{}", ended.stderr);
+            let code = code.strip_prefix("exit ").and_then(|code| code.parse().ok()).expect("exit CODE");
+            ended.must_end(code);
+            let stderr = folder.inside(&ended.stderr);
+            if code == 64 {
+                compare(&dir.join("error.txt"), || format!("exit 64\n{stderr}"));
             }
-            assert!(!said.is_empty(), "{name}: it must say something:\n{}", ended.stderr);
+            // What runs before it fails has log lines, with their times.
+            for line in said.lines() {
+                assert!(stderr.contains(line), "{name}: no `{line}` in:\n{stderr}");
+            }
+            assert!(!said.is_empty(), "{name}: it must say something:\n{stderr}");
         }
         Err(_) => {
             ended.must_end(0);
@@ -66,7 +73,8 @@ fn case(name: &str) {
     }
     compare(&dir.join("table.txt"), || folder.table("rows"));
     compare(&dir.join("expected.jsonl"), || folder.topic("out"));
-    compare(&dir.join("dead-letters.txt"), || letters(&folder, "case.dead-letters"));
+    compare(&dir.join("dead-letters.txt"), || letters(&folder, LETTERS));
+    folder.must_keep_originals(LETTERS);
 }
 
 /// A test for each folder, so that they run side by side.
@@ -115,6 +123,7 @@ fn the_example_ends_in_its_table_and_a_second_run_changes_nothing() {
     let table = folder.table("product_analysis");
     compare(&cases().join("reference/table.txt"), || table.clone());
     compare(&cases().join("reference/dead-letters.txt"), || letters(&folder, "products.dead-letters"));
+    folder.must_keep_originals("products.dead-letters");
     folder.host(&arguments).must_end(0);
     similar_asserts::assert_eq!(folder.table("product_analysis"), table);
     let mut processed = 0;
@@ -157,25 +166,118 @@ fn a_second_host_on_the_same_log_is_refused() {
 fn records_that_others_wrote_wrongly_are_dead_letters() {
     let folder = Folder::of(&cases().join("csv"));
     folder.host(&RUN).must_end(0);
-    let (good, before) = (folder.topic("out"), folder.letters("case.dead-letters").len());
+    let (good, before) = (folder.topic("out"), folder.letters(LETTERS).len());
+    let right = folder.values("in").swap_remove(0);
+    let datum = &right[framing::PREFIX_BYTES..];
+    let wrong = [
+        [&framing::prefix(4711)[..], datum].concat(),
+        b"{\"id\":1}".to_vec(),
+        vec![0, 0],
+        Vec::new(),
+        right[..right.len() - 3].to_vec(),
+        [&right[..], b"more"].concat(),
+        // Within the category, which the module reads.
+        [&right[..framing::PREFIX_BYTES + 20], &[0xff], &right[framing::PREFIX_BYTES + 21..]].concat(),
+    ];
     {
-        let mut right = None;
-        folder.each("in", |_, record| right = right.take().or(record.value().map(<[u8]>::to_vec)));
-        let right = right.expect("a record");
-        let (_, datum) = framing::split(&right).expect("framed");
         let mut records = BatchBuilder::new();
-        let unknown = [&framing::prefix(4711)[..], datum].concat();
-        let long = [&right[..], b"more"].concat();
-        for value in [&unknown[..], b"{\"id\":1}", &[0, 0], b"", &right[..right.len() - 3], &long, &right] {
-            records.push(Some(b"k"), Some(value), [], 0).expect("room");
+        for value in wrong.iter().chain([&right]) {
+            records.push(Some(b"k"), Some(value), [("trace", Some(&b"7"[..]))], 42).expect("room");
         }
         folder.append("in", &records.finish());
     }
     folder.host(&RUN).must_end(0);
-    let found = folder.letters("case.dead-letters");
-    let kinds: Vec<_> = found[before..].iter().map(|letter| letter.kind.as_str()).collect();
-    assert_eq!(kinds, ["schema", "decode", "decode", "decode", "decode", "decode"], "{found:#?}");
-    assert!(found[before].reason.contains("4711"), "{found:#?}");
-    assert!(found[before + 1].reason.contains("0x7b"), "{found:#?}");
+    let found = folder.letters(LETTERS).split_off(before);
+    let lines: Vec<String> = found.iter().map(Letter::line).collect();
+    similar_asserts::assert_eq!(
+        lines,
+        [
+            "schema | processor | in-0:3 | no schema has the id 4711",
+            "decode | processor | in-0:4 | the value starts with byte 0x7b, not with 0 and a schema id; was it written without a \
+             schema registry?",
+            "decode | processor | in-0:5 | the value has 2 bytes, fewer than the 5 that name its schema",
+            "decode | processor | in-0:6 | the value has 0 bytes, fewer than the 5 that name its schema",
+            "decode | processor | in-0:7 | not a record of schema 1: the bytes end within a value",
+            "decode | processor | in-0:8 | not a record of schema 1: 4 bytes are left over after the value",
+            "decode | processor | in-0:9 | not a record of schema 1: the string that ends at byte 27 is not UTF-8",
+        ]
+    );
+    folder.must_keep_originals(LETTERS);
     assert_eq!(folder.topic("out").lines().count(), good.lines().count() + 1);
+
+    // They come back as they were.
+    let there = folder.values("in").len();
+    folder.host(&["dead-letters", "replay"]).must_end(0);
+    let mut again = Vec::new();
+    folder.each("in", |_, record| {
+        let headers: Vec<_> =
+            record.headers().map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect();
+        again.push((
+            record.key().map(<[u8]>::to_vec),
+            record.value().map(<[u8]>::to_vec),
+            headers,
+            record.timestamp_ms(),
+        ));
+    });
+    let as_it_was = |value| (Some(b"k".to_vec()), Some(value), vec![("trace".to_owned(), Some(b"7".to_vec()))], 42);
+    assert!(again.split_off(there) == wrong.map(as_it_was), "a record has changed");
+}
+
+#[test]
+fn a_record_of_10_mb_passes_and_a_line_of_more_than_16_is_a_dead_letter() {
+    let folder = Folder::of(&cases().join("empty-feed"));
+    let line = |name: &str| {
+        format!(r#"{{"id":"p","name":"{name}","category":"c","price":1,"quantity":1,"updated":1,"in_stock":true}}"#)
+    };
+    let (large, too_large) = ("x".repeat(10 << 20), "y".repeat(16 << 20));
+    fs::write(folder.path("feed.jsonl"), [line("a"), line(&large), line(&too_large), line("b")].join("\n"))
+        .expect("written");
+    folder.host(&RUN).must_end(0);
+    let out = folder.topic("out");
+    assert_eq!(out.lines().count(), 3);
+    assert!(out.contains(&large), "the large record has changed");
+    let letters = folder.letters(LETTERS);
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!(
+        letter.line(),
+        "feed | feed | feed.jsonl:3 | the line is longer than 16777216 bytes; its beginning is kept"
+    );
+    let kept = letter.value.as_deref().unwrap_or_default();
+    assert!(kept.len() == 64 << 10 && line(&too_large).as_bytes().starts_with(kept), "{} bytes are kept", kept.len());
+}
+
+/// Writes beyond a limit of the system fail, as they do on a full disk. Then there is room again while the host runs, or for
+/// the next host when this one was killed.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_told_and_loses_nothing() {
+    const RECORDS: usize = 20_000;
+    let line = |n: usize| {
+        format!(r#"{{"id":"p-{n:05}","name":"n","category":"c","price":1,"quantity":1,"updated":{n},"in_stock":true}}"#)
+            + "\n"
+    };
+    for is_killed in [false, true] {
+        let folder = Folder::of(&cases().join("empty-feed"));
+        fs::write(folder.path("feed.jsonl"), (0..RECORDS).map(line).collect::<String>()).expect("written");
+        let mut running = folder.start_with_files_of(1 << 20, &RUN);
+        running.await_said("commit failed, trying again");
+        let ended = if is_killed {
+            running.kill()
+        } else {
+            running.let_files_grow();
+            running.end()
+        };
+        assert!(folder.inside(&ended.stderr).contains("path=\"log.db\" error=disk I/O error"), "{}", ended.stderr);
+        // What was committed is whole, and the rest comes behind it.
+        if is_killed {
+            assert!(folder.values("in").len() < RECORDS);
+            folder.host(&RUN).must_end(0);
+        } else {
+            ended.must_end(0);
+        }
+        let ids: Vec<String> = folder.topic("out").lines().map(|line| line[..14].to_owned()).collect();
+        let expected: Vec<String> = (0..RECORDS).map(|n| line(n)[..14].to_owned()).collect();
+        assert!(ids == expected, "records are lost or doubled: {} of {RECORDS}", ids.len());
+        assert_eq!(folder.letters(LETTERS).len(), 0);
+    }
 }

@@ -139,8 +139,18 @@ impl Folder {
 
     /// Starts the program.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_host"))
-            .args(arguments)
+        self.spawn(Command::new(env!("CARGO_BIN_EXE_host")).args(arguments))
+    }
+
+    /// The same, with a limit on the length of every file that it writes.
+    pub fn start_with_files_of(&self, bytes: u64, arguments: &[&str]) -> Running {
+        // In units of 512 bytes. The signal that comes with the error would end the process.
+        let limited = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$@\"", bytes / 512);
+        self.spawn(Command::new("sh").args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_host")]).args(arguments))
+    }
+
+    fn spawn(&self, command: &mut Command) -> Running {
+        let mut child = command
             .current_dir(self.0.path())
             // Compiled modules are shared by all runs.
             .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
@@ -230,17 +240,39 @@ impl Folder {
         joined(&lines)
     }
 
+    /// A text without the name of this folder.
+    pub fn inside(&self, text: &str) -> String {
+        text.replace(&(self.0.path().to_string_lossy().into_owned() + "/"), "")
+    }
+
+    /// Every dead letter must have the bytes of the record that it tells of, or of the line.
+    pub fn must_keep_originals(&self, topic: &str) {
+        for letter in self.letters(topic) {
+            let (from, number) = letter.place.rsplit_once(':').expect("a place and a number");
+            let number: usize = number.parse().expect("a number");
+            if let Some((topic, partition)) = from.rsplit_once('-').filter(|_| !from.ends_with("jsonl")) {
+                let log = self.log().expect("a log");
+                let batch = log.read(topic, partition.parse().expect("a number"), number as i64, 1).expect("readable");
+                let found = (letter.key.as_deref(), letter.value.as_deref());
+                assert!(found == (batch.get(0).key(), batch.get(0).value()), "not as it was: {letter:?}");
+            } else if letter.kind == "feed" {
+                let file = fs::read(self.path(from)).expect("the file");
+                let line = file.split(|byte| *byte == b'\n').nth(number - 1);
+                assert!(letter.value.as_deref() == line, "not as it was: {letter:?}");
+            }
+        }
+    }
+
     /// Dead letters, in order.
     pub fn letters(&self, topic: &str) -> Vec<Letter> {
         let mut letters = Vec::new();
-        let own = self.0.path().to_string_lossy().into_owned() + "/";
         self.each(topic, |_, record| {
             let letter = DeadLetter::of(record).expect("a dead letter");
             let origin = letter.origin.map(|o| format!("{}-{}:{}", o.topic, o.partition, o.offset));
             letters.push(Letter {
                 kind: letter.kind.into_owned(),
-                reason: letter.reason.replace(&own, ""),
-                place: origin.or(letter.source.map(|s| s.replace(&own, ""))).unwrap_or_default(),
+                reason: self.inside(&letter.reason),
+                place: origin.or(letter.source.map(|source| self.inside(&source))).unwrap_or_default(),
                 stage: letter.stage.into_owned(),
                 key: record.key().map(<[u8]>::to_vec),
                 value: record.value().map(<[u8]>::to_vec),
@@ -307,6 +339,12 @@ impl Running {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().expect("kill");
         assert!(sent.success(), "the process is gone");
+    }
+
+    /// Takes the limit on the length of files away.
+    pub fn let_files_grow(&self) {
+        let done = Command::new("prlimit").args(["--fsize=unlimited", "--pid", &self.id().to_string()]).status();
+        assert!(done.expect("prlimit of util-linux").success(), "the process is gone");
     }
 
     /// Waits until standard error has this text.

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 use host::config::{self, LogKind, Pipeline};
 use host::feed::generate::GeneratorOptions;
 use host::log::Log;
-use host::log::embedded::{Durability, EmbeddedLog, Options};
+use host::log::embedded::{EmbeddedLog, Options};
 use host::module::Sandbox;
 use host::pipeline::{Built, Naming, Purpose, SchemaStore, Until, build, prepare, run};
 use host::schema::{Compatibility, FileRegistry, SchemaDir};
@@ -158,11 +158,7 @@ fn assemble(config: &Pipeline) -> Result<Built> {
 
 fn open_log(config: &Pipeline) -> Result<EmbeddedLog> {
     let LogKind::Embedded { path, sync } = &config.log.kind else { bail!("the log is not an embedded one") };
-    let durability = match sync {
-        config::Sync::Full => Durability::Full,
-        config::Sync::Normal => Durability::Normal,
-    };
-    Ok(EmbeddedLog::open(path, Options { durability, ..Options::default() })?)
+    Ok(EmbeddedLog::open(path, Options { durability: *sync, ..Options::default() })?)
 }
 
 fn repository() -> PathBuf {

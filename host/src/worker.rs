@@ -153,7 +153,12 @@ pub fn run(
         let wait = step.since.map_or(IDLE, |since| pace.commit_interval.saturating_sub(since.elapsed()));
         match session.poll(pace.batch_records, wait)? {
             Event::Idle => {}
-            Event::Skipped { from, to, .. } => counters.skipped.add(to.abs_diff(from)),
+            Event::Skipped { partition, from, to } => {
+                counters.skipped.add(to.abs_diff(from));
+                // Committed too, so that it is told once, and nobody waits for what is gone.
+                step.since.get_or_insert_with(Instant::now);
+                step.positions.insert(partition, to);
+            }
             Event::Assigned { partition, state, position } => {
                 tracing::debug!(partition, position, state_bytes = state.as_ref().map(Bytes::len), "assigned");
                 task.assigned(partition, state)?;

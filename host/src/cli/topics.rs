@@ -4,7 +4,8 @@ use std::io::Write;
 
 use super::grid::{self, Side};
 use super::{place, topics_read, values};
-use crate::log::{Log, LogError, Retention, TopicInfo};
+use crate::log::embedded::EmbeddedLog;
+use crate::log::{Log, LogError, Retention, TopicInfo, standings};
 use crate::shutdown::Shutdown;
 
 #[derive(Debug, clap::Args)]
@@ -21,7 +22,7 @@ pub(super) struct Arguments {
 enum Command {
     /// List all topics.
     List(List),
-    /// Show one topic with its partitions.
+    /// Show one topic with its partitions, and how far each group has read it.
     Describe(Describe),
     /// Print the records of a topic.
     Read(topics_read::Arguments),
@@ -56,7 +57,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
             let place = describe.place.find()?;
             let mut schemas = values::Schemas::new(place.registry()?, place.subjects());
             let schema = schemas.of_topic(&describe.topic)?.map(|(id, schema)| (id, schema.describe(schema.root())));
-            print_one(&*place.read_only()?, &describe.topic, schema, out)
+            print_one(&*place.tables()?, &describe.topic, schema, out)
         }
         Command::Read(read) => topics_read::run(read, out, shutdown),
     }
@@ -86,7 +87,7 @@ fn size(bytes: Option<i64>) -> String {
     bytes.map_or("unknown".to_owned(), grid::bytes)
 }
 
-fn print_one(log: &dyn Log, name: &str, schema: Option<(u32, String)>, out: &mut dyn Write) -> anyhow::Result<()> {
+fn print_one(log: &EmbeddedLog, name: &str, schema: Option<(u32, String)>, out: &mut dyn Write) -> anyhow::Result<()> {
     let topic = log.topic(name)?.ok_or_else(|| LogError::NoTopic(name.to_owned()))?;
     writeln!(out, "topic   {name}")?;
     match schema {
@@ -100,6 +101,25 @@ fn print_one(log: &dyn Log, name: &str, schema: Option<(u32, String)>, out: &mut
         .iter()
         .map(|p| vec![p.partition.to_string(), p.start.to_string(), p.end.to_string(), size(p.bytes)])
         .collect();
+    grid::print(out, &head, &rows)?;
+    print_groups(log, name, out)
+}
+
+/// Who reads a topic, and how far each has come.
+fn print_groups(log: &EmbeddedLog, topic: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for group in log.groups(topic)? {
+        for standing in standings(log, &group, topic)? {
+            let numbers = [standing.partition.to_string(), standing.position.to_string(), standing.lag().to_string()];
+            rows.push([vec![group.clone()], numbers.to_vec()].concat());
+        }
+    }
+    if rows.is_empty() {
+        writeln!(out, "\nno group has read of it")?;
+        return Ok(());
+    }
+    writeln!(out)?;
+    let head = [("GROUP", Side::Left), ("PARTITION", Side::Right), ("POSITION", Side::Right), ("LAG", Side::Right)];
     Ok(grid::print(out, &head, &rows)?)
 }
 

@@ -16,6 +16,7 @@ use bespoke_record::{Batch, BatchBuilder, Entry};
 use bytes::Bytes;
 
 use super::{sandbox, schema_in};
+use crate::cli::failure::Usage;
 use crate::dead_letter::DeadLetter;
 use crate::feed::{Next, Source, open_file};
 use crate::format::reader::Format;
@@ -23,7 +24,6 @@ use crate::format::{JsonStyle, write_json};
 use crate::log::{Commit, Event, LogError, Session};
 use crate::metrics::Counters;
 use crate::module::{Fault, Instance, Limits, Module, THREAD_STACK_BYTES};
-use crate::pipeline::BuildError;
 use crate::schema::framing::{self, Frame, SchemaId};
 use crate::shutdown::Shutdown;
 use crate::stage::{Destination, NoSchema, OnError, Schemas, Stage, StageTask, Writers};
@@ -55,11 +55,7 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
     let schema = Arc::new(schema_in(schema)?);
     let module = Arc::new(Module::load(&sandbox()?, module, Limits::default())?);
     // Settings that it refuses are known now.
-    let refused = |fault: Fault| BuildError::Start {
-        stage: INPUT.to_owned(),
-        module: module.name().to_owned(),
-        why: fault.to_string(),
-    };
+    let refused = |fault: Fault| Usage::new(format!("module `{}` does not start: {fault}", module.name()));
     Instance::new(&module, settings).map_err(refused)?;
     let signature = module.signature();
     let frame = Frame::Prefix(framing::prefix(ID));

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{PIPELINE, assemble, load, open_log, pipe};
 use crate::cli::failure::Usage;
 use crate::config::{self, Pipeline};
-use crate::log::Log;
+use crate::log::{Log, Standing, standings};
 use crate::pipeline::{Purpose, Until, prepare, run as run_pipeline};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
@@ -27,16 +27,16 @@ pub struct RunArgs {
     #[arg(long, value_name = "TOPIC", requires_all = ["module", "from"])]
     pub to: Option<String>,
     /// The Avro schema of the input, for a module without a pipeline
-    #[arg(long, value_name = "FILE", requires = "module")]
+    #[arg(long, value_name = "FILE", requires = "module", conflicts_with = "pipeline")]
     pub schema: Option<PathBuf>,
     /// The file of the embedded log, for a module without a pipeline
-    #[arg(long, value_name = "FILE", default_value = "bespoke.db")]
+    #[arg(long, value_name = "FILE", default_value = "bespoke.db", requires = "from")]
     pub log: PathBuf,
-    /// A field that makes the key of what is written; again for more
-    #[arg(long, value_name = "FIELD")]
+    /// A field that makes the key of what is written, for a module without a pipeline; again for more
+    #[arg(long, value_name = "FIELD", requires = "from")]
     pub key: Vec<String>,
-    /// A setting for the module
-    #[arg(long, value_name = "NAME=VALUE")]
+    /// A setting for a module without a pipeline
+    #[arg(long, value_name = "NAME=VALUE", requires = "schema")]
     pub setting: Vec<String>,
     /// Override a key of the pipeline file
     #[arg(long, value_name = "KEY=VALUE")]
@@ -52,6 +52,9 @@ pub struct RunArgs {
 /// If it cannot start.
 pub fn run(args: &RunArgs, shutdown: &Shutdown) -> Result<bool> {
     match (&args.module, &args.from, &args.schema) {
+        (Some(_), None, Some(_)) if !args.set.is_empty() => {
+            Err(Usage::new("`--set` goes with a pipeline, and a pipe has none").into())
+        }
         (Some(module), None, Some(schema)) => pipe::run(module, schema, &settings(&args.setting)?, shutdown),
         (Some(module), Some(_), Some(_)) => {
             let config = lone_stage(args, module)?;
@@ -59,11 +62,12 @@ pub fn run(args: &RunArgs, shutdown: &Shutdown) -> Result<bool> {
         }
         (module, _, None) => {
             let path = args.pipeline.clone().unwrap_or_else(|| PathBuf::from(PIPELINE));
-            if module.is_some() && !path.exists() {
-                return Err(Usage::new(format!(
-                    "there is no {PIPELINE} here, so the module needs a schema: add --schema S.avsc to run it as a pipe"
-                ))
-                .into());
+            if module.is_some() && args.pipeline.is_none() && !path.exists() {
+                let pipe = "add --schema FILE to run it from standard input to standard output";
+                let topics = "and --from TOPIC --to TOPIC to run it between topics";
+                return Err(Usage::new(format!("there is no {PIPELINE} here, so the module needs a schema"))
+                    .hint(format!("{pipe}, {topics}"))
+                    .into());
             }
             let mut config = load(&path, &args.set)?;
             let only = module.as_deref().map(|m| lone_stage_of(&mut config, m)).transpose()?;
@@ -89,12 +93,19 @@ fn lone_stage_of(config: &mut Pipeline, module: &Path) -> Result<String> {
         _ => stage.module.file_name() == module.file_name(),
     };
     let known: Vec<_> = config.stages.iter().map(|s| s.module.display().to_string()).collect();
-    match config.stages.iter_mut().find(|stage| same(stage)) {
-        Some(stage) => {
+    let mut found: Vec<&mut config::Stage> = config.stages.iter_mut().filter(|stage| same(stage)).collect();
+    match found.as_mut_slice() {
+        [stage] => {
             stage.module = module.to_owned();
             Ok(stage.name.clone())
         }
-        None => Err(Usage::new(format!(
+        [_, ..] => {
+            let names: Vec<_> = found.iter().map(|stage| format!("`{}`", stage.name)).collect();
+            let (module, names) = (module.display(), names.join(", "));
+            Err(Usage::new(format!("`{module}` is the module of the stages {names}, and --module runs one stage"))
+                .into())
+        }
+        [] => Err(Usage::new(format!(
             "no stage of pipeline `{}` runs `{}`; its modules are {}",
             config.name,
             module.display(),
@@ -170,11 +181,5 @@ fn lag(config: &Pipeline, log: &dyn Log, role: &str) -> Option<u64> {
     let stage = config.stages.iter().find(|s| role.strip_prefix("stage ") == Some(&s.name)).map(|s| (&s.name, &s.from));
     let sink = config.sinks.iter().find(|s| role.strip_prefix("sink ") == Some(&s.name)).map(|s| (&s.name, &s.from));
     let (name, from) = stage.or(sink)?;
-    let ends = log.topic(from).ok()??.partitions;
-    let positions = log.committed(&config.group(name), from).ok()?;
-    let behind = |(partition, position): (u32, i64)| {
-        let end = ends.iter().find(|p| p.partition == partition).map_or(position, |p| p.end);
-        end.saturating_sub(position).max(0).unsigned_abs()
-    };
-    Some(positions.into_iter().map(behind).sum())
+    Some(standings(log, &config.group(name), from).ok()?.iter().map(Standing::lag).sum())
 }

@@ -56,8 +56,8 @@ pub trait Log: Send + Sync {
     /// If the store cannot be read.
     fn topic(&self, name: &str) -> Result<Option<TopicInfo>, LogError>;
 
-    /// The committed position of a group in each partition of a topic: the offset at which it would read on. Partitions
-    /// without a commit are at the first offset.
+    /// The committed position of a group in each partition of a topic: the offset at which it would read on, though
+    /// retention may have removed what was there. Partitions without a commit are at the first offset that is kept.
     ///
     /// # Errors
     /// [`LogError::NoTopic`], or if the store cannot be read.
@@ -255,6 +255,38 @@ pub struct PartitionInfo {
     pub end: i64,
     /// Bytes on disk, if the store tells.
     pub bytes: Option<i64>,
+}
+
+/// Where a group stands in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The partition.
+    pub partition: u32,
+    /// The offset at which the group reads on.
+    pub position: i64,
+    /// The offset that the next record gets.
+    pub end: i64,
+}
+
+impl Standing {
+    /// How many offsets are before the group. There may be gaps among them, so this is how many records at most.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        self.end.saturating_sub(self.position).max(0).unsigned_abs()
+    }
+}
+
+/// Where a group stands in each partition of a topic.
+///
+/// # Errors
+/// [`LogError::NoTopic`], or if the store cannot be read.
+pub fn standings(log: &dyn Log, group: &str, topic: &str) -> Result<Vec<Standing>, LogError> {
+    // The ends last: whoever is at the end then was not told so too early.
+    let positions = log.committed(group, topic)?;
+    let info = log.topic(topic)?.ok_or_else(|| LogError::NoTopic(topic.to_owned()))?;
+    let end = |partition| info.partitions.iter().find(|p| p.partition == partition).map(|p| p.end);
+    let standing = |(partition, position)| Standing { partition, position, end: end(partition).unwrap_or(position) };
+    Ok(positions.into_iter().map(standing).collect())
 }
 
 /// What can go wrong with a log.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::build::Built;
 use crate::config;
 use crate::feed::{FeedTask, Open, Source, open_file, open_generator, run_feed};
-use crate::log::{Log, LogError, Member};
+use crate::log::{Log, LogError, Member, standings};
 use crate::metrics::Counters;
 use crate::module::THREAD_STACK_BYTES;
 use crate::sink::SinkTask;
@@ -209,11 +209,10 @@ fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker]) -> Result<bool
         if !alive {
             continue;
         }
-        let Some(topic) = log.topic(&reader.topic)? else { continue };
-        for (partition, position) in log.committed(&reader.group, &reader.topic)? {
-            let end = topic.partitions.iter().find(|p| p.partition == partition).map_or(0, |p| p.end);
+        for standing in standings(log, &reader.group, &reader.topic)? {
             // Not all offsets are records: those between here and the end may be none.
-            if position < end && !log.read(&reader.topic, partition, position, 1)?.is_empty() {
+            let (partition, position) = (standing.partition, standing.position);
+            if standing.lag() > 0 && !log.read(&reader.topic, partition, position, 1)?.is_empty() {
                 return Ok(false);
             }
         }

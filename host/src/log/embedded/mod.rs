@@ -23,7 +23,7 @@ use self::step::Step;
 use self::store::Store;
 use self::topic::Topic;
 use self::writer::Writer;
-use super::{Commit, Created, Log, LogError, Member, NewTopic, Session, TopicInfo};
+use super::{Commit, Created, Log, LogError, Member, NewTopic, PartitionInfo, Session, TopicInfo};
 use crate::table::{TableError, TableSpec, sqlite};
 
 mod lock;
@@ -143,6 +143,14 @@ impl EmbeddedLog {
         Ok(sqlite::ensure(&writer.store().conn, spec, create)?)
     }
 
+    /// The groups that have committed a position in a topic, by name.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn groups(&self, topic: &str) -> Result<Vec<String>, LogError> {
+        self.shared.reader().groups(topic)
+    }
+
     /// The names of the columns of a table, and its first rows by primary key, each cell as text.
     ///
     /// # Errors
@@ -183,8 +191,8 @@ impl Log for EmbeddedLog {
         let reader = self.shared.reader();
         let Some(stored) = reader.topics(Some(topic))?.pop() else { return Err(LogError::NoTopic(topic.to_owned())) };
         let positions: BTreeMap<u32, i64> = reader.positions(group, topic)?.into_iter().collect();
-        let position = |partition, start: i64| positions.get(&partition).map_or(start, |offset| start.max(*offset));
-        Ok(stored.info.partitions.iter().map(|p| (p.partition, position(p.partition, p.start))).collect())
+        let position = |p: &PartitionInfo| positions.get(&p.partition).copied().unwrap_or(p.start);
+        Ok(stored.info.partitions.iter().map(|p| (p.partition, position(p))).collect())
     }
 
     fn read(&self, topic: &str, partition: u32, offset: i64, max_records: usize) -> Result<Batch, LogError> {
@@ -306,12 +314,18 @@ impl Shared {
 fn located(path: &Path) -> Result<PathBuf, LogError> {
     let failed =
         |source: std::io::Error| LogError::Store { path: path.display().to_string(), source: Box::new(source) };
+    if path.is_dir() {
+        return Err(failed(std::io::Error::other("it is a folder, and a log is a file")));
+    }
     if let Ok(resolved) = path.canonicalize() {
         return Ok(resolved);
     }
     let name = path.file_name().ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    std::fs::create_dir_all(folder).map_err(|error| match folder.is_file() {
+        true => failed(std::io::Error::other(format!("`{}` is a file, not a folder", folder.display()))),
+        false => failed(error),
+    })?;
     Ok(folder.canonicalize().map_err(failed)?.join(name))
 }
 

@@ -148,6 +148,16 @@ impl Store {
         positions(&self.conn, group, topic).map_err(|e| self.error(e))
     }
 
+    /// Who has committed a position in a topic.
+    pub(super) fn groups(&self, topic: &str) -> Result<Vec<String>, LogError> {
+        let sql = "SELECT DISTINCT consumer_group FROM bespoke_positions WHERE topic = ?1 ORDER BY consumer_group";
+        let groups = self.conn.prepare_cached(sql).and_then(|mut statement| {
+            let rows = statement.query_map([topic], |row| row.get(0))?;
+            rows.collect()
+        });
+        groups.map_err(|e| self.error(e))
+    }
+
     /// The state that a group has committed for a partition.
     pub(super) fn state(&self, group: &str, partition: u32) -> Result<Option<Bytes>, LogError> {
         let sql = "SELECT state FROM bespoke_states WHERE consumer_group = ?1 AND partition = ?2";
