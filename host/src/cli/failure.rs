@@ -97,6 +97,7 @@ fn is_usage(error: &(dyn std::error::Error + 'static)) -> bool {
         || error.is::<Usage>()
         || error.is::<ConfigError>()
         || error.is::<NotBuiltIn>()
+        || matches!(error.downcast_ref(), Some(LogError::Setting { .. }))
 }
 
 /// What to do next, where the message alone does not say it.
