@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use bespoke_record::BatchBuilder;
 use host::schema::framing;
 
-use crate::support::{Folder, LOG, Letter, joined, top};
+use crate::support::{Folder, Letter, joined, top};
 
 const LETTERS: &str = "case.dead-letters";
 const RUN: [&str; 3] = ["run", "--until-end", "pipeline.toml"];
@@ -168,7 +168,8 @@ fn records_that_others_wrote_wrongly_are_dead_letters() {
     folder.host(&RUN).must_end(0);
     let (good, before) = (folder.topic("out"), folder.letters(LETTERS).len());
     let right = folder.values("in").swap_remove(0);
-    let datum = &right[framing::PREFIX_BYTES..];
+    let (_, datum) = framing::split(&right).expect("framed");
+    let at = right.len() - datum.len() + 20;
     let wrong = [
         [&framing::prefix(4711)[..], datum].concat(),
         b"{\"id\":1}".to_vec(),
@@ -177,7 +178,7 @@ fn records_that_others_wrote_wrongly_are_dead_letters() {
         right[..right.len() - 3].to_vec(),
         [&right[..], b"more"].concat(),
         // Within the category, which the module reads.
-        [&right[..framing::PREFIX_BYTES + 20], &[0xff], &right[framing::PREFIX_BYTES + 21..]].concat(),
+        [&right[..at], &[0xff], &right[at + 1..]].concat(),
     ];
     {
         let mut records = BatchBuilder::new();

@@ -158,9 +158,9 @@ fn is_wrong_registration(error: &RegistryError) -> bool {
 
 /// Whether a topic or a table is there, and is not what the pipeline says.
 fn is_wrong_shape(error: &LogError) -> bool {
-    use LogError::{BadName, BadPartitions, Partitions, Table};
+    use LogError::{BadName, BadPartitions, Partitions, Setting, Table};
     match error {
-        Partitions { .. } | BadName(_) | BadPartitions { .. } => true,
+        Partitions { .. } | BadName(_) | BadPartitions { .. } | Setting { .. } => true,
         Table(error) => matches!(error, TableError::Spec { .. } | TableError::Different { .. }),
         _ => false,
     }

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use crate::command::{check, feed, inspect, run, wit};
 use crate::shutdown::Shutdown;
 
+mod advice;
 mod dead_letters;
 pub(crate) mod failure;
 mod grid;
@@ -20,6 +21,8 @@ mod place;
 mod replay;
 mod table;
 mod topics;
+mod topics_describe;
+mod topics_manage;
 mod topics_read;
 mod values;
 
@@ -82,7 +85,7 @@ Examples:
   host feed generate --count 10 --to -                               JSON lines on standard output
   host feed prices.csv --to bespoke.avro.product --key id")]
     Feed(feed::FeedArgs),
-    /// Look into topics.
+    /// Look into topics, and make, change or delete them.
     Topics(topics::Arguments),
     /// Look into what could not be handled, and send it again.
     DeadLetters(dead_letters::Arguments),

@@ -107,6 +107,20 @@ impl Place {
         Ok(self.location.open()?.log())
     }
 
+    /// The log, to make topics in it. A file is made if there is none.
+    pub(super) fn changeable(&self) -> anyhow::Result<OpenLog> {
+        Ok(match &self.location {
+            Location::File(..) => self.location.open()?,
+            // Who types a command does not want to wait as long as a pipeline does.
+            Location::Brokers(_) => self.location.look()?,
+        })
+    }
+
+    /// The log, to look into it as what it is.
+    pub(super) fn look(&self) -> anyhow::Result<OpenLog> {
+        Ok(self.location.look()?)
+    }
+
     /// The log as the place of tables.
     pub(super) fn tables(&self) -> anyhow::Result<Arc<EmbeddedLog>> {
         match self.location.look()? {

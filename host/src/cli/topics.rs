@@ -1,11 +1,12 @@
-//! `host topics`: what is in the log.
+//! `host topics`: what is in the log. Making and changing topics is in `topics_manage.rs`.
 
 use std::io::Write;
 
 use super::grid::{self, Side};
-use super::{place, topics_read, values};
+use super::{place, topics_describe, topics_manage, topics_read, values};
 use crate::log::embedded::EmbeddedLog;
 use crate::log::{Log, LogError, Retention, TopicInfo, standings};
+use crate::pipeline::OpenLog;
 use crate::shutdown::Shutdown;
 
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,14 @@ enum Command {
     Describe(Describe),
     /// Print the records of a topic.
     Read(topics_read::Arguments),
+    /// Make a topic.
+    Create(topics_manage::Create),
+    /// Change the settings of a topic, or add partitions.
+    Alter(topics_manage::Alter),
+    /// Delete topics.
+    Delete(topics_manage::Delete),
+    /// Say how many replicas and partitions a topic should have.
+    Advise(topics_manage::Advise),
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,11 +49,18 @@ struct List {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  host topics describe products.alerts")]
+Examples:
+  host topics describe products.alerts
+  host topics describe products --brokers localhost:9092 --group products.processor
+
+On a cluster it shows replicas, settings, and how far groups have read. What is wrong ends with `!`.")]
 struct Describe {
     /// The topic
     topic: String,
+
+    /// Of the groups of a cluster, only this one
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
 
     #[command(flatten)]
     place: place::PlaceArguments,
@@ -57,9 +73,18 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
             let place = describe.place.find()?;
             let mut schemas = values::Schemas::new(place.registry()?, place.subjects());
             let schema = schemas.of_topic(&describe.topic)?.map(|(id, schema)| (id, schema.describe(schema.root())));
-            print_one(&*place.tables()?, &describe.topic, schema, out)
+            let open = place.look()?;
+            print_head(&*open.log(), &describe.topic, schema, out)?;
+            match open {
+                OpenLog::Embedded(log) => print_partitions(&*log, &describe.topic, out),
+                OpenLog::Kafka(log) => topics_describe::print(&log, &describe.topic, describe.group.as_deref(), out),
+            }
         }
         Command::Read(read) => topics_read::run(read, out, shutdown),
+        Command::Create(create) => topics_manage::create(create, out),
+        Command::Alter(alter) => topics_manage::alter(alter, out),
+        Command::Delete(delete) => topics_manage::delete(delete, out),
+        Command::Advise(advise) => topics_manage::advise(advise, out),
     }
 }
 
@@ -83,18 +108,24 @@ fn row(topic: &TopicInfo) -> Vec<String> {
     vec![topic.name.clone(), partitions, offsets.to_string(), size(bytes), kept(topic.retention)]
 }
 
-fn size(bytes: Option<i64>) -> String {
+pub(super) fn size(bytes: Option<i64>) -> String {
     bytes.map_or("unknown".to_owned(), grid::bytes)
 }
 
-fn print_one(log: &EmbeddedLog, name: &str, schema: Option<(u32, String)>, out: &mut dyn Write) -> anyhow::Result<()> {
+fn print_head(log: &dyn Log, name: &str, schema: Option<(u32, String)>, out: &mut dyn Write) -> anyhow::Result<()> {
     let topic = log.topic(name)?.ok_or_else(|| LogError::NoTopic(name.to_owned()))?;
     writeln!(out, "topic   {name}")?;
     match schema {
         Some((id, schema)) => writeln!(out, "schema  {schema}, id {id}")?,
         None => writeln!(out, "schema  not known")?,
     }
-    writeln!(out, "kept    {}\n", kept(topic.retention))?;
+    writeln!(out, "kept    {}", kept(topic.retention))?;
+    Ok(())
+}
+
+fn print_partitions(log: &EmbeddedLog, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
+    let topic = log.topic(name)?.ok_or_else(|| LogError::NoTopic(name.to_owned()))?;
+    writeln!(out)?;
     let head = [("PARTITION", Side::Right), ("FIRST", Side::Right), ("NEXT", Side::Right), ("SIZE", Side::Right)];
     let rows: Vec<_> = topic
         .partitions

@@ -34,7 +34,7 @@ const IDLE_CURSORS: usize = 2;
 /// The clients of a log that are in no group.
 pub(super) struct Cluster {
     pub(super) options: Options,
-    admin: AdminClient<Context>,
+    pub(super) admin: AdminClient<Context>,
     /// Sees what is committed.
     plain: BaseConsumer<Context>,
     /// Sees all.
@@ -180,9 +180,30 @@ impl Cluster {
         })
     }
 
+    /// All groups of the cluster, or one, with how they are.
+    pub(super) fn groups(&self, only: Option<&str>) -> Result<Vec<(String, String)>, LogError> {
+        let told = self.patiently("asking for groups", || self.plain.fetch_group_list(only, REQUEST))?;
+        let mut groups: Vec<_> =
+            told.groups().iter().map(|group| (group.name().to_owned(), group.state().to_owned())).collect();
+        groups.sort_unstable();
+        Ok(groups)
+    }
+
+    /// Drops the client that asks for the positions of a group.
+    pub(super) fn forget_group(&self, group: &str) {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).remove(group);
+    }
+
     /// Creates a topic. False if it is there.
-    pub(super) fn create(&self, name: &str, partitions: u32, settings: &[(&str, &str)]) -> Result<bool, LogError> {
-        let replication = TopicReplication::Fixed(self.options.replication.unwrap_or(-1));
+    /// Replicas are as many as the brokers' default if none are named.
+    pub(super) fn create(
+        &self,
+        name: &str,
+        partitions: u32,
+        replication: Option<i32>,
+        settings: &[(&str, &str)],
+    ) -> Result<bool, LogError> {
+        let replication = TopicReplication::Fixed(replication.unwrap_or(-1));
         let mut topic = NewKafkaTopic::new(name, partitions as i32, replication);
         topic.config.extend_from_slice(settings);
         let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
@@ -259,7 +280,11 @@ impl Cluster {
     }
 
     /// Tries until it works, it cannot, or patience is at its end.
-    fn patiently<T>(&self, doing: &str, mut attempt: impl FnMut() -> Result<T, KafkaError>) -> Result<T, LogError> {
+    pub(super) fn patiently<T>(
+        &self,
+        doing: &str,
+        mut attempt: impl FnMut() -> Result<T, KafkaError>,
+    ) -> Result<T, LogError> {
         let begin = Instant::now();
         let mut told = false;
         loop {
@@ -325,7 +350,7 @@ fn store(options: &Options, error: impl Into<Box<dyn std::error::Error + Send + 
 }
 
 /// Waits for an answer of the admin client, which comes from a thread of its own.
-fn wait_for<F: Future>(answer: F) -> F::Output {
+pub(super) fn wait_for<F: Future>(answer: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -40,6 +40,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bespoke_record::Batch;
 
+mod admin;
 mod cluster;
 mod context;
 mod cursor;
@@ -52,10 +53,11 @@ mod properties;
 mod session;
 mod state;
 
+pub use admin::{GroupState, PartitionState, TopicState};
 use cluster::Cluster;
 use session::KafkaSession;
 
-use super::{Created, Log, LogError, Member, NewTopic, Session, TopicInfo};
+use super::{Created, Log, LogError, Member, NewTopic, Retention, Session, TopicInfo};
 
 /// Bytes of the largest record, as long as the topic takes it. Topics that are made here do.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
@@ -75,8 +77,6 @@ pub struct Options {
     pub guarantee: Guarantee,
     /// Settings of librdkafka.
     pub properties: BTreeMap<String, String>,
-    /// Replicas of topics that are made; none for the brokers' default.
-    pub replication: Option<i32>,
     /// How long to wait for brokers that are away before giving up.
     pub patience: Duration,
 }
@@ -108,7 +108,6 @@ impl Options {
             bootstrap: bootstrap.to_owned(),
             guarantee,
             properties: BTreeMap::new(),
-            replication: None,
             patience: Duration::from_secs(10),
         }
     }
@@ -134,6 +133,7 @@ impl Log for KafkaLog {
         topic.check(MAX_PARTITIONS)?;
         let exists = |existing: u32| {
             if existing == topic.partitions {
+                self.take_on(&topic.name, topic.retention)?;
                 return Ok(Created::Existing);
             }
             Err(LogError::Partitions { topic: topic.name.clone(), existing, wanted: topic.partitions })
@@ -141,17 +141,9 @@ impl Log for KafkaLog {
         if let Some(existing) = self.cluster.partitions(&topic.name)? {
             return exists(existing);
         }
-        let number = |limit: Option<i64>| limit.unwrap_or(-1).to_string();
-        let (age_ms, bytes) = (number(topic.retention.age_ms), number(topic.retention.bytes));
-        let largest = (MAX_RECORD_BYTES + LETTER_BYTES + properties::OVERHEAD_BYTES).to_string();
-        // Records keep the time of what they were made of, which may be anything.
-        let settings = [
-            ("retention.ms", age_ms.as_str()),
-            ("retention.bytes", &bytes),
-            ("max.message.bytes", &largest),
-            ("message.timestamp.after.max.ms", "9223372036854775807"),
-        ];
-        if self.cluster.create(&topic.name, topic.partitions, &settings)? {
+        let settings = settings_of(topic.retention);
+        let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        if self.cluster.create(&topic.name, topic.partitions, None, &settings)? {
             return Ok(Created::New);
         }
         exists(self.cluster.partitions(&topic.name)?.unwrap_or_default())
@@ -198,4 +190,16 @@ impl Log for KafkaLog {
         let instance = fixed.cloned().unwrap_or_else(|| format!("{}-{number}", self.instance));
         Ok(Box::new(KafkaSession::new(self.cluster.clone(), &member, &instance)?))
     }
+}
+
+/// The settings of topics that are made here.
+fn settings_of(retention: Retention) -> [(&'static str, String); 4] {
+    let number = |limit: Option<i64>| limit.unwrap_or(-1).to_string();
+    [
+        ("retention.ms", number(retention.age_ms)),
+        ("retention.bytes", number(retention.bytes)),
+        ("max.message.bytes", (MAX_RECORD_BYTES + LETTER_BYTES + properties::OVERHEAD_BYTES).to_string()),
+        // Records keep the time of what they were made of, which may be anything.
+        ("message.timestamp.after.max.ms", i64::MAX.to_string()),
+    ]
 }

@@ -38,7 +38,7 @@ pub(super) fn ensure(cluster: &Cluster, group: &str, partitions: u32) -> Result<
         ("segment.bytes", "67108864"),
         ("max.message.bytes", &largest),
     ];
-    cluster.create(&topic, partitions, &settings).map(drop)
+    cluster.create(&topic, partitions, None, &settings).map(drop)
 }
 
 /// The state of a partition that was committed last.

@@ -12,9 +12,11 @@ use std::ffi::{CStr, c_char};
 
 use rdkafka::bindings as sys;
 
+mod admin;
 mod consume;
 mod produce;
 
+pub(super) use admin::alter_settings;
 pub(super) use consume::{Note, Queue, Scan};
 pub(super) use produce::{Producer, SendError, TxnError};
 

@@ -1,0 +1,177 @@
+//! What only a cluster has: replicas, settings, groups; and changing topics.
+
+use std::collections::BTreeMap;
+
+use rdkafka::admin::{AdminOptions, NewPartitions, ResourceSpecifier};
+use rdkafka::error::KafkaError;
+
+use super::cluster::{REQUEST, wait_for};
+use super::native::alter_settings;
+use super::{KafkaLog, MAX_PARTITIONS, describe};
+use crate::log::{LogError, NewTopic, PartitionInfo, Retention};
+
+/// A topic as its cluster has it.
+#[derive(Clone, Debug)]
+pub struct TopicState {
+    /// Its partitions.
+    pub partitions: Vec<PartitionState>,
+    /// The settings that are not the brokers' default.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A partition as its cluster has it.
+#[derive(Clone, Debug)]
+pub struct PartitionState {
+    /// Offsets and size.
+    pub info: PartitionInfo,
+    /// The broker that it is written to and read from, if there is any.
+    pub leader: Option<i32>,
+    /// The brokers that are to have it.
+    pub replicas: Vec<i32>,
+    /// Those of them that have all of it.
+    pub in_sync: Vec<i32>,
+}
+
+/// How far a group has read a topic.
+#[derive(Clone, Debug)]
+pub struct GroupState {
+    /// Its name.
+    pub group: String,
+    /// How it is, in Kafka's words.
+    pub state: String,
+    /// How many offsets are before it, per partition; none where it has no position.
+    pub lag: Vec<Option<i64>>,
+}
+
+impl KafkaLog {
+    /// How many brokers there are.
+    ///
+    /// # Errors
+    /// If they do not answer.
+    pub fn brokers(&self) -> Result<usize, LogError> {
+        Ok(self.cluster.metadata(None)?.brokers().len())
+    }
+
+    /// A topic with all that its cluster tells of it, if it is there.
+    ///
+    /// # Errors
+    /// If the brokers do not answer.
+    pub fn state(&self, name: &str) -> Result<Option<TopicState>, LogError> {
+        let Some(info) = describe::topic(&self.cluster, name)? else { return Ok(None) };
+        let metadata = self.cluster.metadata(Some(name))?;
+        let told = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
+        let partition = |info: &PartitionInfo| {
+            let told = told.iter().find(|partition| partition.id() == info.partition as i32);
+            PartitionState {
+                info: *info,
+                leader: told.map(|partition| partition.leader()).filter(|leader| *leader >= 0),
+                replicas: told.map(|partition| partition.replicas().to_vec()).unwrap_or_default(),
+                in_sync: told.map(|partition| partition.isr().to_vec()).unwrap_or_default(),
+            }
+        };
+        let partitions = info.partitions.iter().map(partition).collect();
+        let options = AdminOptions::new().request_timeout(Some(REQUEST));
+        let told = self.cluster.patiently("asking for settings", || {
+            wait_for(self.cluster.admin.describe_configs([&ResourceSpecifier::Topic(name)], &options))
+        })?;
+        let entries = told.into_iter().filter_map(Result::ok).flat_map(|resource| resource.entries);
+        let set = entries.filter(|entry| !entry.is_default);
+        let settings = set.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+        Ok(Some(TopicState { partitions, settings }))
+    }
+
+    /// The groups that have positions in a topic, or one of them.
+    ///
+    /// # Errors
+    /// If the brokers do not answer.
+    pub fn groups(&self, topic: &str, only: Option<&str>) -> Result<Vec<GroupState>, LogError> {
+        let partitions = self.cluster.partitions(topic)?.ok_or_else(|| LogError::NoTopic(topic.to_owned()))?;
+        let mut ends = Vec::new();
+        for partition in 0..partitions {
+            ends.push(self.cluster.range(topic, partition)?.1);
+        }
+        let mut groups = Vec::new();
+        for (group, state) in self.cluster.groups(only)? {
+            let positions = self.cluster.positions(&group, topic, partitions)?;
+            self.cluster.forget_group(&group);
+            if positions.iter().any(Option::is_some) {
+                let lag = |(position, end): (Option<i64>, &i64)| position.map(|position| (end - position).max(0));
+                groups.push(GroupState { group, state, lag: positions.into_iter().zip(&ends).map(lag).collect() });
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Creates a topic with these settings beside those that all topics of ours get.
+    ///
+    /// # Errors
+    /// [`LogError::Partitions`] with the number that it has if it is there; what the brokers say.
+    pub fn create(
+        &self,
+        topic: &NewTopic,
+        replication: Option<i32>,
+        settings: &[(String, String)],
+    ) -> Result<(), LogError> {
+        topic.check(MAX_PARTITIONS)?;
+        let own = super::settings_of(topic.retention);
+        let own = own.iter().filter(|(name, _)| settings.iter().all(|(given, _)| given != name));
+        let own = own.map(|(name, value)| (*name, value.as_str()));
+        let given = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let settings: Vec<(&str, &str)> = own.chain(given).collect();
+        if self.cluster.create(&topic.name, topic.partitions, replication, &settings)? {
+            return Ok(());
+        }
+        let existing = self.cluster.partitions(&topic.name)?.unwrap_or_default();
+        Err(LogError::Partitions { topic: topic.name.clone(), existing, wanted: topic.partitions })
+    }
+
+    /// Adds partitions up to this number.
+    ///
+    /// # Errors
+    /// What the brokers say.
+    pub fn add_partitions(&self, topic: &str, partitions: u32) -> Result<(), LogError> {
+        let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
+        let wanted = NewPartitions::new(topic, partitions as usize);
+        let done = wait_for(self.cluster.admin.create_partitions([&wanted], &options));
+        self.outcome(done)
+    }
+
+    /// Changes settings; those without a value go back to the brokers' default.
+    ///
+    /// # Errors
+    /// What the brokers say.
+    pub fn alter(&self, topic: &str, settings: &[(String, Option<String>)]) -> Result<(), LogError> {
+        alter_settings(self.cluster.admin.inner(), topic, settings, REQUEST).map_err(|what| self.cluster.failed(what))
+    }
+
+    /// Deletes a topic with all that is in it.
+    ///
+    /// # Errors
+    /// What the brokers say.
+    pub fn delete(&self, topic: &str) -> Result<(), LogError> {
+        let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
+        let done = wait_for(self.cluster.admin.delete_topics(&[topic], &options));
+        self.outcome(done)
+    }
+
+    /// Has a topic that is there take on a retention, if one is asked for.
+    pub(super) fn take_on(&self, topic: &str, wanted: Retention) -> Result<(), LogError> {
+        let Some(info) = describe::topic(&self.cluster, topic)? else { return Ok(()) };
+        let changes = [
+            ("retention.ms", wanted.age_ms, info.retention.age_ms),
+            ("retention.bytes", wanted.bytes, info.retention.bytes),
+        ];
+        let changes = changes.into_iter().filter(|(_, wanted, found)| wanted.is_some() && wanted != found);
+        let changes: Vec<(String, Option<String>)> =
+            changes.map(|(name, wanted, _)| (name.to_owned(), wanted.map(|number| number.to_string()))).collect();
+        if changes.is_empty() { Ok(()) } else { self.alter(topic, &changes) }
+    }
+
+    fn outcome(&self, done: Result<Vec<rdkafka::admin::TopicResult>, KafkaError>) -> Result<(), LogError> {
+        let results = done.map_err(|error| self.cluster.failed(error))?;
+        results.into_iter().try_for_each(|result| match result {
+            Ok(_) => Ok(()),
+            Err((_, code)) => Err(self.cluster.failed(KafkaError::AdminOp(code))),
+        })
+    }
+}
