@@ -217,9 +217,10 @@ fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker]) -> Result<bool
         }
         let Some(topic) = log.topic(&reader.topic)? else { continue };
         for (partition, position) in log.committed(&reader.group, &reader.topic)? {
-            let end = topic.partitions.iter().find(|p| p.partition == partition).map_or(0, |p| p.end);
-            // Not all offsets are records: those between here and the end may be none.
-            if position < end && !log.read(&reader.topic, partition, position, 1)?.is_empty() {
+            let Some(p) = topic.partitions.iter().find(|p| p.partition == partition) else { continue };
+            // Not all offsets are records: once all before the end is decided, there may be none from here on.
+            let is_through = || Ok::<_, LogError>(log.read(&reader.topic, partition, position, 1)?.is_empty());
+            if position < p.end && (p.decided < p.end || !is_through()?) {
                 return Ok(false);
             }
         }
