@@ -11,9 +11,11 @@ MODULES := $(EXAMPLE)/modules
 # Built modules. Given to cargo by name, so that the benches and tests find them whatever the environment says.
 GUESTS := guests/target
 SERVICES := python3 tests/services/services.py
+# Tests that take minutes, by the names of their modules.
+SOAK := contract::kafka kafka::killed kafka::paused kafka::rebalance
 HOST := cargo run --quiet --locked --package host --
 
-.PHONY: help demo test lint docs guests bench services services-stop downloads python clean tools target host
+.PHONY: help demo test soak lint docs guests bench services services-stop downloads python clean tools target host
 
 help: ## This list
 	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
@@ -35,8 +37,11 @@ demo: guests host ## Runs the product feed through both modules into a table, an
 	@echo; echo 'host is `$(HOST)` here. `make clean` removes what was made; without it the next run goes on where this one stopped.'
 
 test: guests lint docs downloads ## Runs every check and every test
-	cargo test --locked --workspace
+	cargo test --locked --workspace -- $(foreach suite,$(SOAK),--skip $(suite))
 	cd guests && cargo test --locked --target-dir target
+
+soak: guests downloads ## Tests of the Kafka log on three brokers, with hosts killed, paused and moved: some minutes more
+	cargo test --locked --package host --test all -- $(SOAK)
 
 lint: tools ## Formatting and lints, of the host and of the modules
 	cargo fmt --all --check

@@ -105,7 +105,8 @@ pub fn is_through(orders: &Orders) -> bool {
     let ends = log.topic(&topic).unwrap().unwrap().partitions;
     let positions = log.committed(&orders.group(), &topic).unwrap();
     positions.iter().zip(ends).all(|((partition, position), end)| {
-        *position >= end.end || log.read(&topic, *partition, *position, 1).unwrap().is_empty()
+        let is_decided = || end.decided >= end.end;
+        *position >= end.end || is_decided() && log.read(&topic, *partition, *position, 1).unwrap().is_empty()
     })
 }
 

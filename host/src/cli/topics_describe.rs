@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_marked() {
-        let info = PartitionInfo { partition: 0, start: 0, end: 7, bytes: None };
+        let info = PartitionInfo { partition: 0, start: 0, end: 7, decided: 7, bytes: None };
         let sound = PartitionState { info, leader: Some(1), replicas: vec![1, 2], in_sync: vec![2, 1] };
         assert_eq!(row(&sound), ["0", "1", "1,2", "2,1", "0", "7", "unknown"]);
         let broken = PartitionState { leader: None, in_sync: vec![2], ..sound };

@@ -253,6 +253,8 @@ pub struct PartitionInfo {
     pub start: i64,
     /// The offset that the next record gets.
     pub end: i64,
+    /// Up to where all is decided, at most the end: what comes after it belongs to steps that may still be open.
+    pub decided: i64,
     /// Bytes on disk, if the store tells.
     pub bytes: Option<i64>,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::build::Built;
 use crate::config;
 use crate::feed::{FeedTask, Open, Source, open_file, open_generator, run_feed};
-use crate::log::{Log, LogError, Member, standings};
+use crate::log::{Log, LogError, Member};
 use crate::metrics::Counters;
 use crate::module::THREAD_STACK_BYTES;
 use crate::sink::SinkTask;
@@ -209,10 +209,14 @@ fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker]) -> Result<bool
         if !alive {
             continue;
         }
-        for standing in standings(log, &reader.group, &reader.topic)? {
-            // Not all offsets are records: those between here and the end may be none.
-            let (partition, position) = (standing.partition, standing.position);
-            if standing.lag() > 0 && !log.read(&reader.topic, partition, position, 1)?.is_empty() {
+        // The ends last: whoever is at the end then was not told so too early.
+        let positions = log.committed(&reader.group, &reader.topic)?;
+        let Some(topic) = log.topic(&reader.topic)? else { continue };
+        for (partition, position) in positions {
+            let Some(p) = topic.partitions.iter().find(|p| p.partition == partition) else { continue };
+            // Not all offsets are records: once all before the end is decided, there may be none from here on.
+            let is_through = || Ok::<_, LogError>(log.read(&reader.topic, partition, position, 1)?.is_empty());
+            if position < p.end && (p.decided < p.end || !is_through()?) {
                 return Ok(false);
             }
         }

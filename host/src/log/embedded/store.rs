@@ -260,8 +260,13 @@ fn topics(conn: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<StoredT
             let retention = Retention { age_ms: row.get(2)?, bytes: row.get(3)? };
             topics.push(StoredTopic { id, info: TopicInfo { name: row.get(1)?, partitions: Vec::new(), retention } });
         }
-        let partition =
-            PartitionInfo { partition: row.get(4)?, start: row.get(5)?, end: row.get(6)?, bytes: row.get(7)? };
+        let partition = PartitionInfo {
+            partition: row.get(4)?,
+            start: row.get(5)?,
+            end: row.get(6)?,
+            decided: row.get(6)?,
+            bytes: row.get(7)?,
+        };
         if let Some(topic) = topics.last_mut() {
             topic.info.partitions.push(partition);
         }

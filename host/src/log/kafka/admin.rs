@@ -151,6 +151,7 @@ impl KafkaLog {
     pub fn delete(&self, topic: &str) -> Result<(), LogError> {
         let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
         let done = wait_for(self.cluster.admin.delete_topics(&[topic], &options));
+        self.cluster.forget(topic);
         self.outcome(done)
     }
 

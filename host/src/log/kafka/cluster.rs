@@ -28,6 +28,8 @@ const FRESH: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);
 /// The most that a topic takes if it does not tell: Kafka's default.
 const DEFAULT_MESSAGE_BYTES: usize = 1_048_588;
+/// How long a reader waits for steps that are open at the end, and as a marker may come late.
+const SETTLE: Duration = Duration::from_secs(2);
 /// Cursors that are kept for who reads on.
 const IDLE_CURSORS: usize = 2;
 
@@ -42,6 +44,8 @@ pub(super) struct Cluster {
     topics: Mutex<HashMap<String, (Instant, Arc<Topic>)>>,
     groups: Mutex<HashMap<String, Arc<BaseConsumer<Context>>>>,
     cursors: Mutex<Vec<Cursor>>,
+    /// Topics that are known to be there, though not yet to all brokers.
+    new: Mutex<HashMap<String, Instant>>,
 }
 
 /// What has to be known of a topic to write to it.
@@ -71,6 +75,7 @@ impl Cluster {
             topics: Mutex::default(),
             groups: Mutex::default(),
             cursors: Mutex::default(),
+            new: Mutex::default(),
             options,
         })
     }
@@ -111,8 +116,8 @@ impl Cluster {
         Ok(topic)
     }
 
-    /// How many partitions a topic has, if there is one.
-    pub(super) fn partitions(&self, name: &str) -> Result<Option<u32>, LogError> {
+    /// How many partitions a topic has, as one broker knows it.
+    fn heard_of(&self, name: &str) -> Result<Option<u32>, LogError> {
         self.patiently("asking for a topic", || {
             let metadata = self.plain.fetch_metadata(Some(name), REQUEST)?;
             let Some(topic) = metadata.topics().first() else { return Ok(None) };
@@ -122,10 +127,43 @@ impl Cluster {
                     RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
                     | RDKafkaRespErr::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
                     | RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
-                ) => Ok(None),
+                ) if !self.is_new(name) => Ok(None),
                 Some(error) => Err(KafkaError::MetadataFetch(error.into())),
             }
         })
+    }
+
+    /// How many partitions a topic has, if there is one. That there is none is asked twice: a broker may not have heard of
+    /// a new one yet, but the controller has, and says so when it is asked whether the topic could be made.
+    pub(super) fn partitions(&self, name: &str) -> Result<Option<u32>, LogError> {
+        let told = self.heard_of(name)?;
+        if told.is_some() {
+            return Ok(told);
+        }
+        let topic = NewKafkaTopic::new(name, 1, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().request_timeout(Some(REQUEST)).validate_only(true);
+        let answer =
+            self.patiently("asking the controller", || wait_for(self.admin.create_topics([&topic], &options)))?;
+        if !matches!(answer.first(), Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists)))) {
+            return Ok(None);
+        }
+        self.remember(name);
+        self.heard_of(name)
+    }
+
+    fn remember(&self, name: &str) {
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), Instant::now());
+    }
+
+    fn is_new(&self, name: &str) -> bool {
+        let new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+        new.get(name).is_some_and(|since| since.elapsed() < FRESH)
+    }
+
+    /// Deleted topics are not there, however new they are.
+    pub(super) fn forget(&self, name: &str) {
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// The brokers, and one topic or all.
@@ -137,6 +175,28 @@ impl Cluster {
     pub(super) fn range(&self, topic: &str, partition: u32) -> Result<(i64, i64), LogError> {
         let ask = || self.plain.fetch_watermarks(topic, partition as i32, REQUEST);
         self.patiently("asking for offsets", ask)
+    }
+
+    /// From where to where committed records can be read, if there may be any from this offset on. A step whose commit has
+    /// returned is to be seen, though its marker may come to this partition a moment later: it is waited for.
+    pub(super) fn readable(&self, topic: &str, partition: u32, offset: i64) -> Result<Option<(i64, i64)>, LogError> {
+        let begin = Instant::now();
+        let mut head = None;
+        loop {
+            let (start, end) = self.range(topic, partition)?;
+            let offset = offset.max(start);
+            if offset < end {
+                return Ok(Some((offset, end)));
+            }
+            let head = match head {
+                Some(head) => head,
+                None => *head.insert(self.head(topic, partition)?),
+            };
+            if offset >= head || end >= head || begin.elapsed() > SETTLE {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The first offset, asked once.
@@ -214,6 +274,7 @@ impl Cluster {
                 _ => Ok(true),
             }
         })?;
+        self.remember(name);
         self.patiently("waiting for a new topic", || {
             let metadata = self.plain.fetch_metadata(Some(name), REQUEST)?;
             let is_ready = metadata.topics().first().is_some_and(|topic| {
@@ -341,6 +402,7 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
                     | Code::UnstableOffsetCommit
                     | Code::UnknownTopicOrPartition
                     | Code::UnknownPartition
+                    | Code::UnknownTopic
             )
         })
 }

@@ -41,9 +41,10 @@ fn describe(cluster: &Cluster, metadata: &Metadata, topics: &[&MetadataTopic]) -
     for topic in topics {
         let name = topic.name();
         let partitions = (0..topic.partitions().len() as u32).map(|partition| {
-            let (start, end) = cluster.range(name, partition)?;
+            let (start, decided) = cluster.range(name, partition)?;
+            let end = cluster.head(name, partition)?.max(decided);
             let bytes = sizes.get(&(name.to_owned(), partition)).copied();
-            Ok(PartitionInfo { partition, start, end, bytes })
+            Ok(PartitionInfo { partition, start, end, decided, bytes })
         });
         let partitions = partitions.collect::<Result<_, LogError>>()?;
         let of_topic = settings.get(name).copied().unwrap_or_default();

@@ -24,6 +24,8 @@ use crate::log::{Event, LogError, Member};
 
 /// How long to wait for records before looking whether the group has something to say.
 const SLICE: Duration = Duration::from_millis(50);
+/// How long a commit may wait for a rebalance, well below the time after which the group gives a member up.
+const COMMIT: Duration = Duration::from_secs(30);
 /// How often the same trouble is told.
 const TELL: Duration = Duration::from_secs(5);
 
@@ -127,7 +129,18 @@ impl Input {
             list.add_partition_offset(&self.topic, *partition as i32, Offset::Offset(*position))
                 .map_err(|error| self.cluster.failed(error))?;
         }
-        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| self.cluster.failed(error))
+        let begin = Instant::now();
+        loop {
+            match self.consumer.commit(&list, CommitMode::Sync) {
+                Ok(()) => return Ok(()),
+                // A rebalance that leaves the partitions here: they can be committed when it is through. What it decides is
+                // noted, and answered after this.
+                Err(error) if is_between_generations(&error) && !self.is_lost() && begin.elapsed() < COMMIT => {
+                    let _ = self.consumer.poll(SLICE);
+                }
+                Err(error) => return Err(self.cluster.failed(error)),
+            }
+        }
     }
 
     /// Whether all these partitions are this member's, so that their positions may be committed.
@@ -370,6 +383,13 @@ impl Input {
         partitions.iter().for_each(|partition| _ = list.add_partition(&self.topic, *partition as i32));
         list
     }
+}
+
+/// The group is changing, and this member is still in it.
+fn is_between_generations(error: &KafkaError) -> bool {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+    let codes = [Code::RebalanceInProgress, Code::IllegalGeneration, Code::StaleMemberEpoch];
+    error.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
 }
 
 /// Seeking fails for a moment where reading has just begun.

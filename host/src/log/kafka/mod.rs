@@ -173,11 +173,7 @@ impl Log for KafkaLog {
             let last = partitions.saturating_sub(1);
             return Err(LogError::NoPartition { topic: topic.to_owned(), partition, last });
         }
-        let (start, end) = self.cluster.range(topic, partition)?;
-        let offset = offset.max(start);
-        if offset >= end {
-            return Ok(Batch::default());
-        }
+        let Some((offset, end)) = self.cluster.readable(topic, partition, offset)? else { return Ok(Batch::default()) };
         let mut cursor = self.cluster.cursor(topic, partition, offset)?;
         let batch = cursor.next(max_records, end, Instant::now() + READ).map_err(|what| self.cluster.failed(what))?;
         self.cluster.keep(cursor);

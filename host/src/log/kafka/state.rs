@@ -44,7 +44,7 @@ pub(super) fn ensure(cluster: &Cluster, group: &str, partitions: u32) -> Result<
 /// The state of a partition that was committed last.
 pub(super) fn read(cluster: &Cluster, group: &str, partition: u32) -> Result<Option<Bytes>, LogError> {
     let topic = topic_of(group);
-    let Some(partitions) = cluster.partitions(&topic)?.filter(|partitions| *partitions > 0) else { return Ok(None) };
+    let Some(partitions) = cluster.partitions(&topic)?.filter(|count| *count > 0) else { return Ok(None) };
     let (key, home) = (key_of(partition), partition % partitions);
     let (start, _) = cluster.range(&topic, home)?;
     let end = cluster.head(&topic, home)?;
