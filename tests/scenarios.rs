@@ -196,8 +196,8 @@ fn records_that_others_wrote_wrongly_are_dead_letters() {
             "schema | processor | in-0:3 | no schema has the id 4711",
             "decode | processor | in-0:4 | the value starts with byte 0x7b, not with 0 and a schema id; was it written without a \
              schema registry?",
-            "decode | processor | in-0:5 | the value has 2 bytes, fewer than the 5 that name its schema",
-            "decode | processor | in-0:6 | the value has 0 bytes, fewer than the 5 that name its schema",
+            "decode | processor | in-0:5 | the value has 2 bytes, fewer than those that name its schema",
+            "decode | processor | in-0:6 | the value has 0 bytes, fewer than those that name its schema",
             "decode | processor | in-0:7 | not a record of schema 1: the bytes end within a value",
             "decode | processor | in-0:8 | not a record of schema 1: 4 bytes are left over after the value",
             "decode | processor | in-0:9 | not a record of schema 1: the string that ends at byte 27 is not UTF-8",

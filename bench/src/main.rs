@@ -15,12 +15,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use host::config::{self, LogKind, Pipeline};
+use host::config::{self, Pipeline};
 use host::feed::generate::GeneratorOptions;
-use host::log::Log;
-use host::log::embedded::{EmbeddedLog, Options};
 use host::module::Sandbox;
-use host::pipeline::{Built, Naming, Purpose, SchemaStore, Until, build, prepare, run};
+use host::pipeline::{Built, Location, Naming, Purpose, SchemaStore, Until, build, prepare, run};
 use host::schema::{Compatibility, FileRegistry, SchemaDir};
 use host::shutdown::Shutdown;
 
@@ -111,9 +109,9 @@ fn measure(folder: &Path, sync: &str, part: Part) -> Result<Spent> {
 }
 
 fn through(config: &Pipeline, part: Part) -> Result<Spent> {
-    let log = open_log(config)?;
+    let open = Location::of(config).open()?;
     let mut built = assemble(config)?;
-    prepare(&built, config, &log)?;
+    prepare(&built, config, &open)?;
     match part {
         Part::All => {}
         Part::Stage(name) => {
@@ -122,9 +120,8 @@ fn through(config: &Pipeline, part: Part) -> Result<Spent> {
         }
         Part::Sink => built.stages.clear(),
     }
-    let log: Arc<dyn Log> = Arc::new(log);
     let (cpu, started) = (cpu_time()?, Instant::now());
-    let outcome = run(built, &log, config.log.commit_interval, Until::Drained, &Shutdown::new(), |_| {})?;
+    let outcome = run(built, &open.log(), config.log.commit_interval, Until::Drained, &Shutdown::new(), |_| {})?;
     let (wall, cpu) = (started.elapsed(), cpu_time()?.saturating_sub(cpu));
     if let Some((role, why)) = outcome.failed.first() {
         bail!("{role}: {why}");
@@ -154,11 +151,6 @@ fn assemble(config: &Pipeline) -> Result<Built> {
     let sandbox =
         Sandbox::new(Some(cache)).map_err(|e| anyhow::anyhow!("the WebAssembly engine does not start: {e:#}"))?;
     build(config, &sandbox, &dir, Arc::new(schemas)).context("modules are built by `make guests`")
-}
-
-fn open_log(config: &Pipeline) -> Result<EmbeddedLog> {
-    let LogKind::Embedded { path, sync } = &config.log.kind else { bail!("the log is not an embedded one") };
-    Ok(EmbeddedLog::open(path, Options { durability: *sync, ..Options::default() })?)
 }
 
 fn repository() -> PathBuf {

@@ -32,7 +32,7 @@ pub fn prefix() -> String {
 /// Opens a log.
 pub fn open(brokers: &str, guarantee: Guarantee, properties: &[(&str, &str)]) -> KafkaLog {
     let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    KafkaLog::open(Options { properties, patience: Duration::from_secs(30), ..Options::new(brokers, guarantee) })
+    KafkaLog::open(Options { properties, patience: Duration::from_secs(120), ..Options::new(brokers, guarantee) })
         .expect("a log")
 }
 

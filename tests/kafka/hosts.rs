@@ -144,9 +144,20 @@ impl Host {
         *seen >= steps
     }
 
+    /// Whether it has ended by itself, for instance because the brokers were away for too long.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
     /// How many steps it has committed since it was started.
     pub fn committed(&self) -> u64 {
         *self.steps.0.lock().unwrap()
+    }
+
+    /// Kills it as it stands.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Sends a signal by its name.
@@ -158,8 +169,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

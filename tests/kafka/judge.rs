@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bespoke_record::BatchBuilder;
-use host::log::{Commit, Created, Log as _, Member, NewTopic, Retention};
+use bytes::Bytes;
+use host::log::{Commit, Created, Event, Log as _, Member, NewTopic, Retention, Session};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
@@ -40,7 +41,7 @@ impl Feed {
         let thread = std::thread::spawn(move || {
             let group = format!("{}feed", orders.prefix);
             let mut session = log.join(Member { group, topic: None, worker: 0, workers: 1 }).unwrap();
-            let mut number = 0u64;
+            let mut number = place(&mut *session);
             while !stopped.load(Ordering::Relaxed) {
                 let mut batch = BatchBuilder::new();
                 for number in number..number + BATCH {
@@ -49,9 +50,14 @@ impl Feed {
                         .push(Some(key.as_bytes()), Some(number.to_string().as_bytes()), [], 1_700_000_000_000)
                         .unwrap();
                 }
-                number += BATCH;
                 session.append(&orders.topic("in"), &batch.finish()).unwrap();
-                session.commit(Commit::default()).unwrap();
+                let next = number + BATCH;
+                let states = [(0, Bytes::copy_from_slice(&next.to_be_bytes()))];
+                number = match session.commit(Commit { states: &states, ..Commit::default() }) {
+                    Ok(()) => next,
+                    // Whether it happened is in the state.
+                    Err(_) => place(&mut *session),
+                };
                 session.poll(1, PAUSE).unwrap();
             }
             number
@@ -63,6 +69,15 @@ impl Feed {
     pub fn end(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("no panic")
+    }
+}
+
+/// The number that a feed goes on with.
+fn place(session: &mut dyn Session) -> u64 {
+    loop {
+        if let Event::Assigned { state, .. } = session.poll(1, PAUSE).unwrap() {
+            return state.map_or(0, |state| u64::from_be_bytes(state[..].try_into().unwrap()));
+        }
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
             let open = place.look()?;
             print_head(&*open.log(), &describe.topic, schema, out)?;
             match open {
-                OpenLog::Embedded(log) => print_partitions(&*log, &describe.topic, out),
+                OpenLog::Embedded(log) => print_partitions(&log, &describe.topic, out),
                 OpenLog::Kafka(log) => topics_describe::print(&log, &describe.topic, describe.group.as_deref(), out),
             }
         }

@@ -74,3 +74,22 @@ pub enum OnError {
 
 /// The header that names the module of a record, if the stage is told to write it.
 pub const MODULE_HEADER: &str = "bespoke.module";
+
+// === impl Stage ===
+
+impl Stage {
+    /// An emitter for an output, with the headers that all of its records get.
+    ///
+    /// # Errors
+    /// [`EmitError::Full`], if the arena has no room for them.
+    pub fn emitter(&self, destination: &Destination, arena: Vec<u8>, records: usize) -> Result<Emitter, EmitError> {
+        let mut emitter = Emitter::new(arena, records);
+        if let Some((name, value)) = destination.frame.header() {
+            emitter.header(name, value)?;
+        }
+        if self.provenance {
+            emitter.header(MODULE_HEADER, self.module.digest().as_bytes())?;
+        }
+        Ok(emitter)
+    }
+}

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::emit::{EmitError, Emitter, reason};
 use super::search::Search;
 use super::writers::{NoSchema, Writers};
-use super::{Destination, MODULE_HEADER, OnError, Stage};
+use super::{OnError, Stage};
 use crate::dead_letter::{DeadLetters, Kind};
 use crate::log::{LogError, Session};
 use crate::metrics::Counters;
@@ -193,7 +193,8 @@ impl StageTask {
                 bad.push((*index, Kind::Rejected, reason));
             }
         }
-        let mut emitter = emitter(stage, destination, self.exchange.take_arena(), indices.len() + tombstones.len())?;
+        let records = indices.len() + tombstones.len();
+        let mut emitter = stage.emitter(destination, self.exchange.take_arena(), records).map_err(full)?;
         let framing = destination.frame.prefix().len();
         let mut tombstones = tombstones.iter().peekable();
         let mut dropped = 0;
@@ -248,7 +249,7 @@ impl StageTask {
                 (false, false) => arena.clone(),
             };
             let destination = &stage.outputs[output];
-            let mut emitter = emitter(&stage, destination, bytes, rows.len())?;
+            let mut emitter = stage.emitter(destination, bytes, rows.len()).map_err(full)?;
             let framing = destination.frame.prefix().len();
             for row in rows {
                 match emitter.row(*row, framing, destination.key.as_ref(), newest_ms) {
@@ -471,18 +472,6 @@ impl Task for StageTask {
         }
         self.letters_in_a_row = self.committed_in_a_row;
     }
-}
-
-/// An emitter for an output, with the headers that all of its records get.
-fn emitter(stage: &Stage, destination: &Destination, arena: Vec<u8>, records: usize) -> Result<Emitter, Stop> {
-    let mut emitter = Emitter::new(arena, records);
-    if let Some((name, value)) = destination.frame.header() {
-        emitter.header(name, value).map_err(full)?;
-    }
-    if stage.provenance {
-        emitter.header(MODULE_HEADER, stage.module.digest().as_bytes()).map_err(full)?;
-    }
-    Ok(emitter)
 }
 
 fn kind_of(fault: &Fault) -> Kind {

@@ -71,8 +71,9 @@ impl KafkaLog {
         };
         let partitions = info.partitions.iter().map(partition).collect();
         let options = AdminOptions::new().request_timeout(Some(REQUEST));
-        let told = self.cluster.patiently("asking for settings", || {
-            wait_for(self.cluster.admin.describe_configs([&ResourceSpecifier::Topic(name)], &options))
+        let patience = self.cluster.options.patience;
+        let told = self.cluster.asked(patience, "asking for settings", |admin| {
+            wait_for(admin.describe_configs([&ResourceSpecifier::Topic(name)], &options))
         })?;
         let entries = told.into_iter().filter_map(Result::ok).flat_map(|resource| resource.entries);
         let set = entries.filter(|entry| !entry.is_default);
@@ -132,7 +133,7 @@ impl KafkaLog {
     pub fn add_partitions(&self, topic: &str, partitions: u32) -> Result<(), LogError> {
         let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
         let wanted = NewPartitions::new(topic, partitions as usize);
-        let done = wait_for(self.cluster.admin.create_partitions([&wanted], &options));
+        let done = wait_for(self.cluster.admin().create_partitions([&wanted], &options));
         self.outcome(done)
     }
 
@@ -141,7 +142,7 @@ impl KafkaLog {
     /// # Errors
     /// What the brokers say.
     pub fn alter(&self, topic: &str, settings: &[(String, Option<String>)]) -> Result<(), LogError> {
-        alter_settings(self.cluster.admin.inner(), topic, settings, REQUEST).map_err(|what| self.cluster.failed(what))
+        alter_settings(self.cluster.admin().inner(), topic, settings, REQUEST).map_err(|what| self.cluster.failed(what))
     }
 
     /// Deletes a topic with all that is in it.
@@ -150,7 +151,7 @@ impl KafkaLog {
     /// What the brokers say.
     pub fn delete(&self, topic: &str) -> Result<(), LogError> {
         let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
-        let done = wait_for(self.cluster.admin.delete_topics(&[topic], &options));
+        let done = wait_for(self.cluster.admin().delete_topics(&[topic], &options));
         self.cluster.forget(topic);
         self.outcome(done)
     }

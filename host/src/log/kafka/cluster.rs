@@ -36,7 +36,8 @@ const IDLE_CURSORS: usize = 2;
 /// The clients of a log that are in no group.
 pub(super) struct Cluster {
     pub(super) options: Options,
-    pub(super) admin: AdminClient<Context>,
+    /// Made anew when a broker was away: librdkafka may go on asking the one that is gone.
+    admin: Mutex<Arc<AdminClient<Context>>>,
     /// Sees what is committed.
     plain: BaseConsumer<Context>,
     /// Sees all.
@@ -69,7 +70,7 @@ impl Cluster {
         let mut all = plain.clone();
         all.set("isolation.level", "read_uncommitted");
         Ok(Self {
-            admin: plain.create_with_context(Context::default()).map_err(failed)?,
+            admin: Mutex::new(Arc::new(plain.create_with_context(Context::default()).map_err(failed)?)),
             plain: plain.create_with_context(Context::default()).map_err(failed)?,
             uncommitted: all.create_with_context(Context::default()).map_err(failed)?,
             topics: Mutex::default(),
@@ -93,9 +94,12 @@ impl Cluster {
         {
             return Ok(topic.clone());
         }
-        let found = self.partitions(name).and_then(|partitions| {
+        // Who knows the topic does not wait for brokers that are away to hear the same.
+        let patience = if known.is_some() { Duration::ZERO } else { self.options.patience };
+        let found = self.partitions_within(name, patience).and_then(|partitions| {
             let partitions = partitions.ok_or_else(|| LogError::NoTopic(name.to_owned()))?;
-            let of_topic = self.settings(&[name])?.remove(name).and_then(|settings| settings.max_message_bytes);
+            let mut settings = self.settings_within(&[name], patience)?;
+            let of_topic = settings.remove(name).and_then(|settings| settings.max_message_bytes);
             let of_topic = of_topic.unwrap_or(DEFAULT_MESSAGE_BYTES).saturating_sub(properties::OVERHEAD_BYTES);
             let properties = &self.options.properties;
             let max_record_bytes = of_topic.min(properties::max_record_bytes(properties));
@@ -117,8 +121,8 @@ impl Cluster {
     }
 
     /// How many partitions a topic has, as one broker knows it.
-    fn heard_of(&self, name: &str) -> Result<Option<u32>, LogError> {
-        self.patiently("asking for a topic", || {
+    fn heard_of(&self, name: &str, patience: Duration) -> Result<Option<u32>, LogError> {
+        self.within(patience, "asking for a topic", || {
             let metadata = self.plain.fetch_metadata(Some(name), REQUEST)?;
             let Some(topic) = metadata.topics().first() else { return Ok(None) };
             match topic.error() {
@@ -136,19 +140,23 @@ impl Cluster {
     /// How many partitions a topic has, if there is one. That there is none is asked twice: a broker may not have heard of
     /// a new one yet, but the controller has, and says so when it is asked whether the topic could be made.
     pub(super) fn partitions(&self, name: &str) -> Result<Option<u32>, LogError> {
-        let told = self.heard_of(name)?;
+        self.partitions_within(name, self.options.patience)
+    }
+
+    fn partitions_within(&self, name: &str, patience: Duration) -> Result<Option<u32>, LogError> {
+        let told = self.heard_of(name, patience)?;
         if told.is_some() {
             return Ok(told);
         }
         let topic = NewKafkaTopic::new(name, 1, TopicReplication::Fixed(1));
         let options = AdminOptions::new().request_timeout(Some(REQUEST)).validate_only(true);
         let answer =
-            self.patiently("asking the controller", || wait_for(self.admin.create_topics([&topic], &options)))?;
+            self.asked(patience, "asking the controller", |admin| wait_for(admin.create_topics([&topic], &options)))?;
         if !matches!(answer.first(), Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists)))) {
             return Ok(None);
         }
         self.remember(name);
-        self.heard_of(name)
+        self.heard_of(name, patience)
     }
 
     fn remember(&self, name: &str) {
@@ -267,8 +275,8 @@ impl Cluster {
         let mut topic = NewKafkaTopic::new(name, partitions as i32, replication);
         topic.config.extend_from_slice(settings);
         let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
-        let is_new = self.patiently("creating a topic", || {
-            match wait_for(self.admin.create_topics([&topic], &options))?.pop() {
+        let is_new = self.asked(self.options.patience, "creating a topic", |admin| {
+            match wait_for(admin.create_topics([&topic], &options))?.pop() {
                 Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
                 Some(Err((_, code))) => Err(KafkaError::AdminOp(code)),
                 _ => Ok(true),
@@ -291,10 +299,14 @@ impl Cluster {
 
     /// The settings of topics. Who may not see them gets none.
     pub(super) fn settings(&self, topics: &[&str]) -> Result<HashMap<String, TopicSettings>, LogError> {
+        self.settings_within(topics, self.options.patience)
+    }
+
+    fn settings_within(&self, topics: &[&str], patience: Duration) -> Result<HashMap<String, TopicSettings>, LogError> {
         let options = AdminOptions::new().request_timeout(Some(REQUEST));
-        let told = self.patiently("asking for settings", || {
+        let told = self.asked(patience, "asking for settings", |admin| {
             let resources: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-            wait_for(self.admin.describe_configs(&resources, &options))
+            wait_for(admin.describe_configs(&resources, &options))
         })?;
         let mut settings = HashMap::new();
         for (name, told) in topics.iter().zip(told) {
@@ -341,8 +353,35 @@ impl Cluster {
     }
 
     /// Tries until it works, it cannot, or patience is at its end.
-    pub(super) fn patiently<T>(
+    fn patiently<T>(&self, doing: &str, attempt: impl FnMut() -> Result<T, KafkaError>) -> Result<T, LogError> {
+        self.within(self.options.patience, doing, attempt)
+    }
+
+    /// The same with the admin client, which is made anew after each failure.
+    pub(super) fn asked<T>(
         &self,
+        patience: Duration,
+        doing: &str,
+        mut attempt: impl FnMut(&AdminClient<Context>) -> Result<T, KafkaError>,
+    ) -> Result<T, LogError> {
+        self.within(patience, doing, || {
+            let done = attempt(&self.admin());
+            if done.as_ref().is_err_and(is_passing) {
+                let fresh = Arc::new(properties::plain(&self.options).create_with_context(Context::default())?);
+                *self.admin.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+            }
+            done
+        })
+    }
+
+    /// The admin client.
+    pub(super) fn admin(&self) -> Arc<AdminClient<Context>> {
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn within<T>(
+        &self,
+        patience: Duration,
         doing: &str,
         mut attempt: impl FnMut() -> Result<T, KafkaError>,
     ) -> Result<T, LogError> {
@@ -354,7 +393,7 @@ impl Cluster {
             let _ = self.uncommitted.poll(Duration::ZERO);
             match attempt() {
                 Ok(done) => return Ok(done),
-                Err(error) if is_passing(&error) && begin.elapsed() < self.options.patience => {
+                Err(error) if is_passing(&error) && begin.elapsed() < patience => {
                     if !told && begin.elapsed() > Duration::from_secs(2) {
                         told = true;
                         tracing::warn!(%error, brokers = self.options.bootstrap, "{doing}: waiting for the brokers");
@@ -384,6 +423,7 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
                 code,
                 Code::BrokerTransportFailure
                     | Code::AllBrokersDown
+                    | Code::DestroyBroker
                     | Code::Resolve
                     | Code::OperationTimedOut
                     | Code::MessageTimedOut

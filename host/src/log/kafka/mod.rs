@@ -10,13 +10,13 @@
 //! # Why a record counts exactly once
 //!
 //! With `guarantee = "exactly-once"` a step is one Kafka transaction. It holds the records of all topics, the states (in
-//! the group's changelog, [`state`]) and the positions, which the group's coordinator keeps.
+//! the group's changelog, `state.rs`) and the positions, which the group's coordinator keeps.
 //!
 //! 1. *Whole.* Kafka makes all of a transaction visible to readers of committed records, or nothing of it. All readers
-//!    here are such readers: `isolation.level` cannot be set otherwise ([`properties`]).
+//!    here are such readers: `isolation.level` cannot be set otherwise (`properties.rs`).
 //! 2. *Begins where the last one ended.* A partition is handed out from its committed position on, together with its
 //!    committed state. Positions are asked for only when no transaction that holds positions of the group is open (the
-//!    broker answers "unstable" until then, and [`input`] asks again), and the state is read after that, up to an end that
+//!    broker answers "unstable" until then, and `input.rs` asks again), and the state is read after that, up to an end that
 //!    counts open transactions too. So both are those of the same, last, step.
 //! 3. *One owner.* Positions are sent with the group's metadata as they are at that moment. A member that the group has
 //!    given up, because it was stopped, cut off or slow, has an old generation: the coordinator refuses its positions, the
@@ -31,7 +31,7 @@
 //!
 //! With `guarantee = "at-least-once"` (the default) records and states are delivered to all replicas first, and positions
 //! are committed after that. A failure in between repeats records: nothing is lost, some may be there twice. The first
-//! records of an open step are held back ([`output`]), so that a small step that is thrown away leaves nothing behind.
+//! records of an open step are held back (`output.rs`), so that a small step that is thrown away leaves nothing behind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
