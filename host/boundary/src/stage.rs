@@ -30,7 +30,14 @@ pub(crate) struct InputPlan {
 
 /// What to do next in a record.
 #[derive(Debug)]
-enum Step {
+struct Step {
+    action: Action,
+    /// Whether the position after it is noted.
+    mark: bool,
+}
+
+#[derive(Debug)]
+enum Action {
     Skip(Skip),
     /// To the list `top`, at `offset` within its item of `size` bytes.
     Field {
@@ -39,8 +46,6 @@ enum Step {
         size: u32,
         read: Read,
     },
-    /// Note the position.
-    Mark,
 }
 
 #[derive(Debug)]
@@ -84,6 +89,14 @@ pub(crate) struct Row {
     pub datum: Span,
 }
 
+// === impl Step ===
+
+impl Step {
+    fn skip(skip: Skip) -> Self {
+        Self { action: Action::Skip(skip), mark: false }
+    }
+}
+
 // === impl InputPlan ===
 
 impl InputPlan {
@@ -107,27 +120,31 @@ impl InputPlan {
                 schema.describe(schema.root())
             )));
         }
-        let mut steps = Vec::new();
+        let mut steps: Vec<Step> = Vec::new();
         let mut skipped = Vec::new();
         let fields = compile_fields(schema, schema.root(), members)?;
         let end = fields.len();
         for (i, (ty, found)) in fields.into_iter().enumerate() {
             if i > 0 && boundaries.contains(&i) {
-                steps.extend(skip_all(schema, &mut skipped).map(Step::Skip));
-                steps.push(Step::Mark);
+                steps.extend(skip_all(schema, &mut skipped).map(Step::skip));
+                // Every field before it has its step, or is part of one.
+                if let Some(last) = steps.last_mut() {
+                    last.mark = true;
+                }
             }
             let Some((m, read)) = found else {
                 skipped.push(ty);
                 continue;
             };
-            steps.extend(skip_all(schema, &mut skipped).map(Step::Skip));
+            steps.extend(skip_all(schema, &mut skipped).map(Step::skip));
             let (top, offset) = match input {
                 Input::Rows(_) => (0, offsets[m]),
                 Input::Columns(_) => (m as u32, 0),
             };
-            steps.push(Step::Field { top, offset, size: tops[top as usize].size, read });
+            let size = tops[top as usize].size;
+            steps.push(Step { action: Action::Field { top, offset, size, read }, mark: false });
         }
-        steps.extend(skip_all(schema, &mut skipped).map(Step::Skip));
+        steps.extend(skip_all(schema, &mut skipped).map(Step::skip));
         let meta = meta.map(MetaPlan::compile).transpose()?;
         let (marks_start, marks_end) = (boundaries.contains(&0), end > 0 && boundaries.contains(&end));
         Ok(Self { tops, steps, marks: boundaries.len(), marks_start, marks_end, meta })
@@ -157,14 +174,14 @@ impl InputPlan {
         };
         note(self.marks_start, 0);
         for step in &self.steps {
-            match step {
-                Step::Skip(skip) => skip.run(&mut cursor)?,
-                Step::Mark => note(true, cursor.at()),
-                Step::Field { top, offset, size, read } => {
+            match &step.action {
+                Action::Skip(skip) => skip.run(&mut cursor)?,
+                Action::Field { top, offset, size, read } => {
                     let place = tops[*top as usize].at(row * size + offset);
                     read.run(&mut cursor, origin, heap, place)?;
                 }
             }
+            note(step.mark, cursor.at());
         }
         note(self.marks_end, bytes.len());
         cursor.end()

@@ -230,6 +230,17 @@ impl<'a> Cursor<'a> {
     /// [`WireError::Truncated`], [`WireError::Varint`], [`WireError::Length`].
     #[inline(always)]
     pub fn bytes(&mut self) -> Result<&'a [u8], WireError> {
+        // Up to 63 bytes, whose length is one even byte, are most of them.
+        if let Some(&byte) = self.bytes.get(self.at)
+            && byte & 0x81 == 0
+        {
+            let start = self.at + 1;
+            let end = start + usize::from(byte >> 1);
+            if let Some(bytes) = self.bytes.get(start..end) {
+                self.at = end;
+                return Ok(bytes);
+            }
+        }
         let len = self.long()?;
         match usize::try_from(len) {
             Ok(size) if size <= self.left() => self.take(size),
@@ -265,6 +276,13 @@ impl<'a> Cursor<'a> {
     /// [`WireError::Truncated`], [`WireError::Varint`], [`WireError::Index`].
     #[inline(always)]
     pub fn index(&mut self, count: usize) -> Result<usize, WireError> {
+        if let Some(&byte) = self.bytes.get(self.at)
+            && byte & 0x81 == 0
+            && usize::from(byte >> 1) < count
+        {
+            self.at += 1;
+            return Ok(usize::from(byte >> 1));
+        }
         let index = self.long()?;
         match usize::try_from(index) {
             Ok(i) if i < count => Ok(i),

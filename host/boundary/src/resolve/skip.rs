@@ -16,8 +16,9 @@ const MAX_INLINE_STEPS: usize = 8;
 /// How to step over values of one type, or of several in a row.
 #[derive(Debug)]
 pub struct Skip {
+    /// Those of the entry, where they are found without looking it up.
+    steps: Box<[Step]>,
     table: Table,
-    entry: u32,
 }
 
 /// Steps for types of one schema; an entry is an index.
@@ -33,8 +34,9 @@ enum Step {
     Boolean,
     Int,
     Long,
-    Bytes,
-    Text,
+    /// So many in a row.
+    Bytes(u32),
+    Text(u32),
     Enum(usize),
     /// Per branch its entry.
     Union(Box<[u32]>),
@@ -88,7 +90,8 @@ impl Skip {
     pub fn compile_all(schema: &Schema, types: &[TypeId]) -> Self {
         let mut compiler = Compiler::new(schema);
         let entry = compiler.entry(types);
-        Self { table: compiler.finish(), entry }
+        let table = compiler.finish();
+        Self { steps: table.entries[entry as usize].clone(), table }
     }
 
     /// Moves behind the value. Blocks of arrays and maps that tell their size are jumped over, and text may be anything:
@@ -98,7 +101,7 @@ impl Skip {
     /// Bytes that cannot be a value; the cursor is anywhere then.
     #[inline(always)]
     pub fn run(&self, cursor: &mut Cursor<'_>) -> Result<(), WireError> {
-        self.table.steps::<false>(&self.table.entries[self.entry as usize], cursor, 0)
+        self.table.steps::<false>(&self.steps, cursor, 0)
     }
 
     /// Moves behind the value and checks all of it.
@@ -106,7 +109,7 @@ impl Skip {
     /// # Errors
     /// Bytes that are not a value; the cursor is anywhere then.
     pub fn check(&self, cursor: &mut Cursor<'_>) -> Result<(), WireError> {
-        self.table.pass::<true>(self.entry, cursor, 0)
+        self.table.steps::<true>(&self.steps, cursor, 0)
     }
 }
 
@@ -156,11 +159,15 @@ impl Table {
                 Step::Long => {
                     cursor.long()?;
                 }
-                Step::Text if CHECK => {
-                    cursor.text()?;
+                Step::Text(count) if CHECK => {
+                    for _ in 0..*count {
+                        cursor.text()?;
+                    }
                 }
-                Step::Bytes | Step::Text => {
-                    cursor.bytes()?;
+                Step::Bytes(count) | Step::Text(count) => {
+                    for _ in 0..*count {
+                        cursor.bytes()?;
+                    }
                 }
                 Step::Enum(symbols) => {
                     cursor.index(*symbols)?;
@@ -245,7 +252,7 @@ impl<'s> Compiler<'s> {
             match made_for {
                 Entry::Values(types) => types.into_iter().for_each(|ty| self.append(ty, &mut steps)),
                 Entry::Pair(value) => {
-                    steps.push(Step::Text);
+                    steps.push(Step::Text(1));
                     self.append(value, &mut steps);
                 }
                 Entry::Fields(ty) => {
@@ -281,8 +288,8 @@ impl<'s> Compiler<'s> {
             Kind::Float => Step::Fixed(4),
             Kind::Double => Step::Fixed(8),
             Kind::Fixed(fixed) => Step::Fixed(fixed.size),
-            Kind::Bytes => Step::Bytes,
-            Kind::String => Step::Text,
+            Kind::Bytes => Step::Bytes(1),
+            Kind::String => Step::Text(1),
             Kind::Enum(e) => Step::Enum(e.symbols.len()),
             Kind::Union(branches) => match branches.as_slice() {
                 &[a, b] if let (Some(a), Some(b)) = (fixed_size(schema, a), fixed_size(schema, b)) => {
@@ -331,11 +338,12 @@ fn fixed_size(schema: &Schema, ty: TypeId) -> Option<usize> {
     }
 }
 
-/// Adds a step; fixed sizes in a row become one.
+/// Adds a step; fixed sizes in a row become one, and so do strings.
 fn push(steps: &mut Vec<Step>, step: Step) {
     match (steps.last_mut(), step) {
         (_, Step::Fixed(0)) => {}
         (Some(Step::Fixed(last)), Step::Fixed(size)) => *last = last.saturating_add(size),
+        (Some(Step::Bytes(last)), Step::Bytes(more)) | (Some(Step::Text(last)), Step::Text(more)) => *last += more,
         (_, step) => steps.push(step),
     }
 }
