@@ -15,7 +15,7 @@ SERVICES := python3 tests/services/services.py
 SOAK := contract::kafka kafka::killed kafka::paused kafka::rebalance
 HOST := cargo run --quiet --locked --package host --
 
-.PHONY: help demo test soak lint docs guests bench services services-stop downloads python clean tools target host
+.PHONY: help demo test soak lint docs guests bench bench-kafka services services-stop downloads python clean tools target host
 
 help: ## This list
 	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
@@ -66,6 +66,10 @@ bench: guests ## Benches: the boundary and the log alone, then the whole pipelin
 	cargo bench --locked --package bespoke-boundary
 	cargo bench --locked --package host --bench log
 	cargo run --locked --release --package bench
+
+bench-kafka: guests downloads ## Bench: the Kafka log against librdkafka alone and a straightforward program, on one broker
+	cargo build --locked --release --package bench --bin kafka
+	SERVICES_DIR=.services/bench $(SERVICES) run kafka=1 -- cargo run --quiet --locked --release --package bench --bin kafka
 
 services: python ## Starts three Kafka brokers and a schema registry as processes of this machine
 	@echo '== starting three Kafka brokers and a schema registry'

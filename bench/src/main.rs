@@ -8,18 +8,15 @@
 //! cargo run --release --package bench -- [RECORDS]
 //! ```
 
-use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use bench::{assemble, cpu_time, repository};
 use host::config::{self, Pipeline};
 use host::feed::generate::GeneratorOptions;
-use host::module::Sandbox;
-use host::pipeline::{Built, Location, Naming, Purpose, SchemaStore, Until, build, prepare, run};
-use host::schema::{Compatibility, FileRegistry, SchemaDir};
+use host::pipeline::{Location, Until, prepare, run};
 use host::shutdown::Shutdown;
 
 #[global_allocator]
@@ -27,9 +24,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const RECORDS: u64 = 1_000_000;
 const INPUT: &str = "bespoke.avro.product";
-/// The unit of the times in `/proc/self/stat`, in Linux's interface to programs (proc(5), `USER_HZ`).
-const TICKS_PER_SECOND: u64 = 100;
-
 /// What of the pipeline runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -139,30 +133,4 @@ fn configured(folder: &Path, sync: &str) -> Result<Pipeline> {
         format!("schemas.ids={}", folder.join("registry.json").display()),
     ];
     Ok(Pipeline::load(&file, &overrides)?)
-}
-
-fn assemble(config: &Pipeline) -> Result<Built> {
-    let dir = SchemaDir::read(&config.schemas.dir)?;
-    let config::RegistryKind::File(ids) = &config.schemas.registry else { bail!("the registry is not a file") };
-    let registry = Arc::new(FileRegistry::open(ids, Compatibility::Backward)?);
-    let schemas = SchemaStore::new(registry, Naming::default(), Purpose::Run(Shutdown::new()));
-    let cache = std::env::temp_dir().join("bespoke-bench-modules");
-    fs::create_dir_all(&cache)?;
-    let sandbox =
-        Sandbox::new(Some(cache)).map_err(|e| anyhow::anyhow!("the WebAssembly engine does not start: {e:#}"))?;
-    build(config, &sandbox, &dir, Arc::new(schemas)).context("modules are built by `make guests`")
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// What all threads of this process have used so far, those that have ended too.
-fn cpu_time() -> Result<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat").context("CPU time is measured on Linux only")?;
-    // The second field is the program's name in parentheses, which may hold spaces; `utime` and `stime` are 14 and 15.
-    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
-    let times: Vec<u64> = after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse().ok()).collect();
-    ensure!(times.len() == 2, "/proc/self/stat is not as proc(5) has it");
-    Ok(Duration::from_millis(times.iter().sum::<u64>() * 1000 / TICKS_PER_SECOND))
 }
