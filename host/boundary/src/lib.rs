@@ -24,6 +24,7 @@ mod shape;
 mod signature;
 mod stage;
 pub mod wire;
+mod wire_error;
 mod write;
 
 pub use answer::{Answers, Verdict};

@@ -3,7 +3,7 @@
 //! A [`Cursor`] walks bytes that may be hostile: every read checks its bounds, every length is checked against the bytes
 //! that are left before anyone allocates for it.
 
-use std::sync::Arc;
+pub use crate::wire_error::{MAX_DEPTH, MAX_EMPTY_ITEMS, WireError};
 
 /// A position in encoded bytes.
 #[derive(Clone, Copy, Debug)]
@@ -11,70 +11,6 @@ pub struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
-
-/// Bytes that are not what the schema says. Positions are counted from the start of the datum.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WireError {
-    /// The bytes stop within a value.
-    #[error("the bytes end within a value")]
-    Truncated,
-    /// A varint of more than 10 bytes, or beyond the type's range.
-    #[error("a varint at byte {at} is too long or out of range")]
-    Varint {
-        /// Where it starts.
-        at: usize,
-    },
-    /// A length or a count below zero, or beyond the bytes that are left.
-    #[error("a length of {len} at byte {at} does not fit the bytes")]
-    Length {
-        /// Where it ends.
-        at: usize,
-        /// What it says.
-        len: i64,
-    },
-    /// A boolean that is neither 0 nor 1.
-    #[error("the boolean at byte {at} is {value}")]
-    Boolean {
-        /// Where it is.
-        at: usize,
-        /// What it is.
-        value: u8,
-    },
-    /// The index of a union branch or of an enum symbol that the schema does not have.
-    #[error("index {index} before byte {at} is not one of {count}")]
-    Index {
-        /// Where it ends.
-        at: usize,
-        /// What it says.
-        index: i64,
-        /// How many there are.
-        count: usize,
-    },
-    /// A string that is not UTF-8.
-    #[error("the string that ends at byte {at} is not UTF-8")]
-    Utf8 {
-        /// Where it ends.
-        at: usize,
-    },
-    /// A value that is well encoded, but that the reader schema has no place for. The text tells which, and why.
-    #[error("{0}")]
-    Unreadable(Arc<str>),
-    /// Items that take no bytes can be written in any number with a few bytes; each would take memory here.
-    #[error("more than {MAX_EMPTY_ITEMS} items of arrays that take no bytes")]
-    EmptyItems,
-    /// Nested deeper than anything that is not an attack.
-    #[error("nested deeper than {MAX_DEPTH} levels")]
-    Depth,
-    /// More bytes than the datum has.
-    #[error("{0} bytes are left over after the value")]
-    Trailing(usize),
-}
-
-/// How deep values may nest where the schema is recursive.
-pub const MAX_DEPTH: usize = 128;
-
-/// How many items without bytes (nulls, empty records) a datum may have where each of them costs something.
-pub const MAX_EMPTY_ITEMS: usize = 65_536;
 
 impl<'a> Cursor<'a> {
     /// At the start of `bytes`.
