@@ -107,9 +107,23 @@ fn parse(ty: &Ty) -> (Avro, Schema) {
     (ours.authority().clone(), ours)
 }
 
+/// Whether apache-avro, which looks for a branch by the value, may take an empty map for a record.
+fn has_map_beside_record(ty: &Ty) -> bool {
+    match ty {
+        Ty::Array(of) | Ty::Map(of) => has_map_beside_record(of),
+        Ty::Record(fields) => fields.iter().any(|field| has_map_beside_record(&field.ty)),
+        Ty::Union(branches) => {
+            let has = |kind| branches.iter().any(|branch| branch.kind() == kind);
+            has("map") && has("record") || branches.iter().any(has_map_beside_record)
+        }
+        _ => false,
+    }
+}
+
 /// The root stays a record.
 fn arb_pair() -> impl Strategy<Value = (Ty, Ty, bool)> {
-    (arb_schema(), prop::collection::vec(any::<u8>(), 0..80)).prop_map(|(writer, choices)| {
+    let writer = arb_schema().prop_filter("no map beside a record", |writer| !has_map_beside_record(writer));
+    (writer, prop::collection::vec(any::<u8>(), 0..80)).prop_map(|(writer, choices)| {
         let mut choices = Choices { bytes: choices.into_iter(), lost_branch: false };
         let reader = match evolve(&writer, &mut choices) {
             Ty::Union(mut branches) => branches.remove(1),
