@@ -216,7 +216,8 @@ fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker]) -> Result<bool
             let Some(p) = topic.partitions.iter().find(|p| p.partition == partition) else { continue };
             // Not all offsets are records: once all before the end is decided, there may be none from here on.
             let is_through = || Ok::<_, LogError>(log.read(&reader.topic, partition, position, 1)?.is_empty());
-            if position < p.end && (p.decided < p.end || !is_through()?) {
+            // What retention took before it was read has to be told first, even if nothing is left.
+            if position < p.start || position < p.end && (p.decided < p.end || !is_through()?) {
                 return Ok(false);
             }
         }
