@@ -382,6 +382,8 @@ impl Source<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), Violation> {
         let plan = &self.plan.outputs[output];
+        // Rows and named outputs have one list an output, columns have one list a field.
+        let lists = &self.lists[output..];
         match plan.prefix.first_chunk::<5>() {
             // The framing by id, in one store.
             Some(prefix) if plan.prefix.len() == 5 => out.extend_from_slice(prefix),
@@ -390,8 +392,7 @@ impl Source<'_> {
         for piece in &plan.pieces {
             match piece {
                 Piece::Guest { column, offset, write } => {
-                    // Rows and named outputs have one list an output, columns have one list a field.
-                    let list = self.lists[output + *column as usize];
+                    let list = lists[*column as usize];
                     let item = list.start + row * list.size;
                     write.run(self.guest, item + within + *offset as usize, out)?;
                 }

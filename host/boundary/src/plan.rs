@@ -103,7 +103,7 @@ impl Exchange {
     ///
     /// # Panics
     /// If more records are pushed than [`Exchange::begin`] made room for.
-    #[inline]
+    #[inline(always)]
     pub fn push(
         &mut self,
         plan: &Plan,

@@ -155,7 +155,7 @@ impl InputPlan {
         self.marks
     }
 
-    #[inline]
+    #[inline(always)]
     fn decode(
         &self,
         bytes: &[u8],
@@ -285,6 +285,7 @@ impl Staged {
     ///
     /// # Errors
     /// What is wrong with its bytes; then the record is not in.
+    #[inline(always)]
     pub fn push(
         &mut self,
         plan: &InputPlan,

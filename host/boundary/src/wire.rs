@@ -137,6 +137,22 @@ impl<'a> Cursor<'a> {
         Ok(unzigzag(raw))
     }
 
+    /// Moves behind a long, without working out which.
+    ///
+    /// # Errors
+    /// As for [`Cursor::long`].
+    #[inline(always)]
+    pub(crate) fn pass_long(&mut self) -> Result<(), WireError> {
+        if let Some(word) = self.bytes[self.at..].first_chunk::<8>() {
+            let last = !u64::from_le_bytes(*word) & CONTINUED;
+            if last != 0 {
+                self.at += last.trailing_zeros() as usize / 8 + 1;
+                return Ok(());
+            }
+        }
+        self.long().map(|_| ())
+    }
+
     #[cold]
     fn no_varint(self) -> WireError {
         let rest = &self.bytes[self.at..];
@@ -403,6 +419,8 @@ mod tests {
                 let mut cursor = Cursor::new(&padded);
                 assert_eq!(cursor.long(), Ok(value), "{value}");
                 assert_eq!(cursor.left(), padding, "{value}");
+                let mut passing = Cursor::new(&padded);
+                assert_eq!((passing.pass_long(), passing.left()), (Ok(()), padding), "{value}");
             }
         }
     }

@@ -156,9 +156,7 @@ impl Table {
                 Step::Int => {
                     cursor.int()?;
                 }
-                Step::Long => {
-                    cursor.long()?;
-                }
+                Step::Long => cursor.pass_long()?,
                 Step::Text(count) if CHECK => {
                     for _ in 0..*count {
                         cursor.text()?;
