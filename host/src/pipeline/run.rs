@@ -119,8 +119,13 @@ pub fn run(
     }
     let mut outcome = Outcome { counted: watched, ..Outcome::default() };
     let feeds_done = |feeds: &[Worker]| feeds.iter().all(|f| f.thread.is_finished());
+    let read = |watched: &Watched| watched.iter().map(|(_, counters)| counters.records_in.get()).sum::<u64>();
+    let mut before = None;
     while !stop.is_requested() {
-        if until == Until::Drained && feeds_done(&feeds) && drained(&**log, &readers, &workers)? {
+        // Looking costs the log a read: not while records come.
+        let now = Some(read(&outcome.counted));
+        let is_quiet = std::mem::replace(&mut before, now) == now;
+        if until == Until::Drained && is_quiet && feeds_done(&feeds) && drained(&**log, &readers, &workers)? {
             break;
         }
         if !workers.is_empty() && workers.iter().all(|w| w.thread.is_finished()) {

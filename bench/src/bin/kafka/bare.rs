@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::CString;
+use std::mem::ManuallyDrop;
 use std::ptr;
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,8 @@ struct Epoch {
 }
 
 pub fn at_least_once(job: &Job) -> Result<Figures> {
-    let mut bare = Bare::new(job, false)?;
+    // Not dropped: a client waits for its queues, and the process ends after this.
+    let mut bare = ManuallyDrop::new(Bare::new(job, false)?);
     let (mut clock, mut seen, mut closed) = (Clock::default(), 0, Instant::now());
     while seen < job.records {
         seen += bare.pass_on()?;
@@ -70,7 +72,7 @@ pub fn at_least_once(job: &Job) -> Result<Figures> {
 }
 
 pub fn exactly_once(job: &Job) -> Result<Figures> {
-    let mut bare = Bare::new(job, true)?;
+    let mut bare = ManuallyDrop::new(Bare::new(job, true)?);
     let (mut clock, mut seen, mut begun) = (Clock::default(), 0, Instant::now());
     bare.begin()?;
     while seen < job.records {

@@ -188,8 +188,11 @@ impl Output {
             return Err(why.clone());
         }
         let Some(producer) = &self.producer else { return Ok(()) };
+        if self.sent {
+            settled(producer)?;
+        }
         if !self.in_transaction {
-            return if self.sent { flushed(producer) } else { Ok(()) };
+            return Ok(());
         }
         if let Some(Positions { consumer, topic, positions }) = positions.filter(|_| has_positions) {
             persist(|| producer.send_offsets(consumer, topic, positions))?;
@@ -306,12 +309,8 @@ impl Output {
             && self.spoiled.is_none()
         {
             self.sent = true;
-            for index in &order {
-                let (index, partition) = (*index as usize, partitions[*index as usize]);
-                if let Err(why) = send_one(producer, &topic.name, partition, batch, index) {
-                    self.spoiled = Some(format!("topic `{}`: {why}", topic.name));
-                    break;
-                }
+            if let Err(why) = send_all(producer, &topic.name, batch, partitions, &order) {
+                self.spoiled = Some(format!("topic `{}`: {why}", topic.name));
             }
             producer.poll(Duration::ZERO);
         }
@@ -326,28 +325,34 @@ impl Drop for Output {
     }
 }
 
-/// Waits for room as long as nothing fails; what has waited too long for its broker does.
-fn send_one(producer: &mut Producer, topic: &str, partition: u32, batch: &Batch, index: usize) -> Result<(), String> {
-    loop {
-        match producer.send(topic, partition, batch, index) {
-            Ok(()) => return Ok(()),
-            Err(SendError::Failed(why)) => return Err(why),
-            Err(SendError::Full) => {
-                if let Some(why) = producer.failure() {
-                    return Err(why);
-                }
-                producer.poll(SLICE);
+/// Sends records in this order. Waits for room as long as nothing fails; what has waited too long for its broker does.
+fn send_all(
+    producer: &mut Producer,
+    topic: &str,
+    batch: &Batch,
+    partitions: &[u32],
+    order: &[u32],
+) -> Result<(), SendError> {
+    let topic = producer.topic(topic)?;
+    for index in order {
+        let (index, partition) = (*index as usize, partitions[*index as usize]);
+        while let Err(error) = producer.send(topic, partition, batch, index) {
+            match (error, producer.failure()) {
+                (SendError::Full, None) => producer.poll(SLICE),
+                (SendError::Full, Some(why)) => return Err(SendError::Failed(why)),
+                (failed, _) => return Err(failed),
             }
         }
     }
+    Ok(())
 }
 
 /// Waits until all is delivered.
-fn flushed(producer: &Producer) -> Result<(), String> {
+fn settled(producer: &Producer) -> Result<(), String> {
     let begin = Instant::now();
     let mut told = false;
     // Ends: each record is delivered or fails within `message.timeout.ms`.
-    while !producer.flush(SLICE) {
+    while !producer.settled(SLICE) {
         if let Some(why) = producer.failure() {
             return Err(why);
         }

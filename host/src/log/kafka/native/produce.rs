@@ -7,7 +7,7 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bespoke_record::Batch;
 use rdkafka::ClientConfig;
@@ -20,10 +20,14 @@ use super::{describe, text};
 /// A producer. Used by one thread at a time.
 pub(in crate::log::kafka) struct Producer {
     client: NonNull<sys::rd_kafka_t>,
-    topics: HashMap<String, NonNull<sys::rd_kafka_topic_t>>,
+    topics: HashMap<String, TopicHandle>,
     // Boxed, because the client has its address. Dropped after the client, which is destroyed in `drop`.
     reports: Box<Reports>,
 }
+
+/// A topic of a producer, and good as long as that.
+#[derive(Clone, Copy)]
+pub(in crate::log::kafka) struct TopicHandle(NonNull<sys::rd_kafka_topic_t>);
 
 /// What delivery reports have told.
 #[derive(Default)]
@@ -32,11 +36,13 @@ struct Reports {
 }
 
 /// Why a record was not taken.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(in crate::log::kafka) enum SendError {
     /// There is no room; serve reports, and try again.
+    #[error("there is no room")]
     Full,
     /// It never will be.
+    #[error("{0}")]
     Failed(String),
 }
 
@@ -53,6 +59,8 @@ pub(in crate::log::kafka) struct TxnError {
 // SAFETY: librdkafka's clients and topics may be used by any thread.
 unsafe impl Send for Producer {}
 
+/// How often to look whether all is delivered: reports of success do not wake anyone.
+const SETTLE: Duration = Duration::from_millis(1);
 /// How many parts a record is described by at most: topic, partition, flags, timestamp, key, value, headers.
 const PARTS: usize = 7;
 
@@ -87,38 +95,36 @@ impl Producer {
     /// # Errors
     /// [`SendError`]; then it was not taken.
     pub(in crate::log::kafka) fn send(
-        &mut self,
-        topic: &str,
+        &self,
+        topic: TopicHandle,
         partition: u32,
         batch: &Batch,
         index: usize,
     ) -> Result<(), SendError> {
         use sys::rd_kafka_vtype_t as Kind;
-        let topic = self.topic(topic)?;
         let entry = &batch.entries()[index];
         let arena = batch.arena();
-        let mut parts: [sys::rd_kafka_vu_t; PARTS] = [Part::zeroed(); PARTS];
-        let mut count = 0;
-        let mut add = |kind, fill: &dyn Fn(&mut Union)| {
-            parts[count].vtype = kind;
-            fill(&mut parts[count].u);
-            count += 1;
-        };
-        add(Kind::RD_KAFKA_VTYPE_RKT, &|u| u.rkt = topic.as_ptr());
-        add(Kind::RD_KAFKA_VTYPE_PARTITION, &|u| u.i32_ = partition as i32);
-        add(Kind::RD_KAFKA_VTYPE_MSGFLAGS, &|u| u.i = sys::RD_KAFKA_MSG_F_COPY);
         // librdkafka takes 0 for "now"; the next millisecond is nearer to what is meant.
         let timestamp_ms = if entry.timestamp_ms == 0 { 1 } else { entry.timestamp_ms };
-        add(Kind::RD_KAFKA_VTYPE_TIMESTAMP, &|u| u.i64_ = timestamp_ms);
-        for (kind, span) in [(Kind::RD_KAFKA_VTYPE_KEY, entry.key), (Kind::RD_KAFKA_VTYPE_VALUE, entry.value)] {
+        let end = Part { vtype: Kind::RD_KAFKA_VTYPE_END, u: Union { i64_: 0 } };
+        let mut parts: [Part; PARTS] = [end; PARTS];
+        parts[0] = Part { vtype: Kind::RD_KAFKA_VTYPE_RKT, u: Union { rkt: topic.0.as_ptr() } };
+        parts[1] = Part { vtype: Kind::RD_KAFKA_VTYPE_PARTITION, u: Union { i32_: partition as i32 } };
+        parts[2] = Part { vtype: Kind::RD_KAFKA_VTYPE_MSGFLAGS, u: Union { i: sys::RD_KAFKA_MSG_F_COPY } };
+        parts[3] = Part { vtype: Kind::RD_KAFKA_VTYPE_TIMESTAMP, u: Union { i64_: timestamp_ms } };
+        let mut count = 4;
+        for (vtype, span) in [(Kind::RD_KAFKA_VTYPE_KEY, entry.key), (Kind::RD_KAFKA_VTYPE_VALUE, entry.value)] {
             // None is null to librdkafka, and an empty slice is not.
             let Some(bytes) = span.map(|span| span.of(arena)) else { continue };
-            add(kind, &|u| u.mem = Memory { ptr: bytes.as_ptr().cast_mut().cast(), size: bytes.len() });
+            let mem = Memory { ptr: bytes.as_ptr().cast_mut().cast(), size: bytes.len() };
+            parts[count] = Part { vtype, u: Union { mem } };
+            count += 1;
         }
         let mut headers = ptr::null_mut();
         if entry.headers > 0 {
             headers = headers_of(batch, index);
-            add(Kind::RD_KAFKA_VTYPE_HEADERS, &|u| u.headers = headers);
+            parts[count] = Part { vtype: Kind::RD_KAFKA_VTYPE_HEADERS, u: Union { headers } };
+            count += 1;
         }
         // SAFETY: the client is alive, `count` parts are filled each with the member of the union that its kind says, and
         // what they point to lives during the call, in which it is copied. Headers are librdkafka's if it takes the record
@@ -146,10 +152,19 @@ impl Producer {
     }
 
     /// Waits until all is delivered or has failed. False if the time was too short.
-    pub(in crate::log::kafka) fn flush(&self, timeout: Duration) -> bool {
-        // SAFETY: the client is alive. Callbacks run within this call.
-        let done = unsafe { sys::rd_kafka_flush(self.client.as_ptr(), millis(timeout)) };
-        done as i32 == 0
+    ///
+    /// Not by `rd_kafka_flush`: during that the broker's thread never sleeps while a request is on its way, as it takes
+    /// every record that waits behind it for overdue.
+    pub(in crate::log::kafka) fn settled(&self, timeout: Duration) -> bool {
+        let begin = Instant::now();
+        // SAFETY: the client is alive.
+        while unsafe { sys::rd_kafka_outq_len(self.client.as_ptr()) } > 0 {
+            if begin.elapsed() >= timeout {
+                return false;
+            }
+            self.poll(SETTLE);
+        }
+        true
     }
 
     /// What the first record that could not be delivered failed of.
@@ -212,15 +227,19 @@ impl Producer {
         TxnError::of(unsafe { sys::rd_kafka_abort_transaction(self.client.as_ptr(), millis(timeout)) })
     }
 
-    fn topic(&mut self, name: &str) -> Result<NonNull<sys::rd_kafka_topic_t>, SendError> {
+    /// The topic of that name.
+    ///
+    /// # Errors
+    /// If no topic can be named so.
+    pub(in crate::log::kafka) fn topic(&mut self, name: &str) -> Result<TopicHandle, SendError> {
         if let Some(topic) = self.topics.get(name) {
             return Ok(*topic);
         }
-        let fail = || SendError::Failed(format!("`{name}` cannot be a topic"));
+        let fail = || SendError::Failed("no topic can have this name".to_owned());
         let c_name = CString::new(name).map_err(|_| fail())?;
         // SAFETY: the client is alive; a null configuration is the client's.
         let topic = unsafe { sys::rd_kafka_topic_new(self.client.as_ptr(), c_name.as_ptr(), ptr::null_mut()) };
-        let topic = NonNull::new(topic).ok_or_else(fail)?;
+        let topic = TopicHandle(NonNull::new(topic).ok_or_else(fail)?);
         self.topics.insert(name.to_owned(), topic);
         Ok(topic)
     }
@@ -234,7 +253,7 @@ impl Drop for Producer {
             let all = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT | sys::RD_KAFKA_PURGE_F_NON_BLOCKING;
             sys::rd_kafka_purge(self.client.as_ptr(), all);
             for topic in self.topics.values() {
-                sys::rd_kafka_topic_destroy(topic.as_ptr());
+                sys::rd_kafka_topic_destroy(topic.0.as_ptr());
             }
             sys::rd_kafka_destroy(self.client.as_ptr());
         }
@@ -244,17 +263,6 @@ impl Drop for Producer {
 type Part = sys::rd_kafka_vu_t;
 type Union = sys::rd_kafka_vu_s__bindgen_ty_1;
 type Memory = sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1;
-
-/// An empty part, to begin with.
-trait Zeroed {
-    fn zeroed() -> Self;
-}
-
-impl Zeroed for Part {
-    fn zeroed() -> Self {
-        Self { vtype: sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_END, u: Union { i64_: 0 } }
-    }
-}
 
 /// The headers of a record, as librdkafka has them.
 fn headers_of(batch: &Batch, index: usize) -> *mut sys::rd_kafka_headers_t {
