@@ -1,5 +1,6 @@
 //! Running a pipeline: a thread for every feed and every worker, until all is done or someone asks to stop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -120,12 +121,13 @@ pub fn run(
     let mut outcome = Outcome { counted: watched, ..Outcome::default() };
     let feeds_done = |feeds: &[Worker]| feeds.iter().all(|f| f.thread.is_finished());
     let read = |watched: &Watched| watched.iter().map(|(_, counters)| counters.records_in.get()).sum::<u64>();
-    let mut before = None;
+    let (mut before, mut unread) = (None, Unread::new());
     while !stop.is_requested() {
         // Looking costs the log a read: not while records come.
         let now = Some(read(&outcome.counted));
         let is_quiet = std::mem::replace(&mut before, now) == now;
-        if until == Until::Drained && is_quiet && feeds_done(&feeds) && drained(&**log, &readers, &workers)? {
+        let may_end = until == Until::Drained && is_quiet && feeds_done(&feeds);
+        if may_end && drained(&**log, &readers, &workers, &mut unread)? {
             break;
         }
         if !workers.is_empty() && workers.iter().all(|w| w.thread.is_finished()) {
@@ -206,10 +208,15 @@ fn spawn(role: String, run: impl FnOnce() -> Result<(), Stop> + Send + 'static) 
     Worker { role, thread }
 }
 
+/// Per reader, by its number, and partition.
+type Unread = BTreeMap<(usize, u32), i64>;
+
 /// Whether everyone has read everything, from the first reader to the last: once a topic is read to its end by all who
 /// write the next, the next grows no more. Who has failed is not waited for, nor is anyone behind it.
-fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker]) -> Result<bool, LogError> {
-    for reader in readers {
+///
+/// `unread` remembers positions that have a record behind them, which is not looked for again: a read is not cheap.
+fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker], unread: &mut Unread) -> Result<bool, LogError> {
+    for (number, reader) in readers.iter().enumerate() {
         let alive = workers.iter().any(|w| w.role == reader.role && !w.thread.is_finished());
         if !alive {
             continue;
@@ -220,10 +227,16 @@ fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker]) -> Result<bool
         for (partition, position) in positions {
             let Some(p) = topic.partitions.iter().find(|p| p.partition == partition) else { continue };
             // Not all offsets are records: once all before the end is decided, there may be none from here on.
-            let is_through = || Ok::<_, LogError>(log.read(&reader.topic, partition, position, 1)?.is_empty());
             // What retention took before it was read has to be told first, even if nothing is left.
-            if position < p.start || position < p.end && (p.decided < p.end || !is_through()?) {
+            if position < p.start || position < p.end && p.decided < p.end {
                 return Ok(false);
+            }
+            if position < p.end {
+                let is_known = unread.get(&(number, partition)) == Some(&position);
+                if is_known || !log.read(&reader.topic, partition, position, 1)?.is_empty() {
+                    unread.insert((number, partition), position);
+                    return Ok(false);
+                }
             }
         }
     }
