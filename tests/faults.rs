@@ -14,7 +14,7 @@ const LETTERS: &str = "case.dead-letters";
 const NONE: &str = "(nop)";
 
 /// What a module does wrong on one record: the name, the kind of its dead letter, the reason, and the code.
-const FAULTS: [(&str, &str, &str, &str); 9] = [
+const FAULTS: [(&str, &str, &str, &str); 10] = [
     ("trap", "trap", "process: panicked or aborted", "unreachable"),
     ("divide", "trap", "process: wasm trap: integer divide by zero", "(drop (i32.div_u (local.get $i) (i32.const 0)))"),
     (
@@ -22,6 +22,13 @@ const FAULTS: [(&str, &str, &str, &str); 9] = [
         "timeout",
         "process: took longer than 50 ms; raise `limits.time_ms` if it needs more",
         "(loop $ever (br $ever))",
+    ),
+    // For a year, within the host.
+    (
+        "sleep",
+        "timeout",
+        "process: took longer than 50 ms; raise `limits.time_ms` if it needs more",
+        "(call $block (call $subscribe (i64.const 31536000000000000)))",
     ),
     (
         "hog",

@@ -1,7 +1,19 @@
 ;; Lets every record pass, but for one of quantity 13: there it does what stands for FAULT. Made into a module for each
 ;; fault by faults.rs, which puts the exports of a module with state in the place of STATE.
 (component
+  (import "wasi:io/poll@0.2.0" (instance $poll
+    (export "pollable" (type $pollable (sub resource)))
+    (export "[method]pollable.block" (func (param "self" (borrow $pollable))))))
+  (alias export $poll "pollable" (type $pollable))
+  (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+    (alias outer 1 $pollable (type $outer))
+    (export "pollable" (type $pollable (eq $outer)))
+    (export "subscribe-duration" (func (param "when" u64) (result (own $pollable))))))
+  (core func $subscribe (canon lower (func $clock "subscribe-duration")))
+  (core func $block (canon lower (func $poll "[method]pollable.block")))
   (core module $code
+    (func $subscribe (import "clock" "subscribe") (param i64) (result i32))
+    (func $block (import "clock" "block") (param i32))
     (memory (export "memory") 4)
     (global $free (mut i32) (i32.const 4096))
     ;; How many records have passed: the state, for those who lift it.
@@ -41,7 +53,8 @@
       (global.set $passed (i32.load (local.get $state)))
       (i32.store (i32.const 48) (i32.const 0))
       (i32.const 48)))
-  (core instance $running (instantiate $code))
+  (core instance $running (instantiate $code
+    (with "clock" (instance (export "subscribe" (func $subscribe)) (export "block" (func $block))))))
   (type $product' (record (field "quantity" s32)))
   (export $product "product" (type $product'))
   (type $products (list $product))

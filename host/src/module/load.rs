@@ -9,6 +9,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, InstancePre, Type};
 
 use super::Limits;
+use super::output::Rate;
 use super::sandbox::{Clock, Sandbox, State};
 
 /// Files larger than this are no modules. CPython with its standard library has 40 MB.
@@ -22,6 +23,7 @@ pub struct Module {
     _clock: Arc<Clock>,
     pub(super) limits: Limits,
     pub(super) name: Arc<str>,
+    pub(super) lines: Rate,
     signature: Signature,
     digest: String,
     size_bytes: usize,
@@ -151,6 +153,7 @@ impl Module {
         let imports = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
         let name = path.file_name().map_or_else(|| "module".into(), |n| n.to_string_lossy().into_owned());
         Ok(Self {
+            lines: Rate::default(),
             pre,
             engine: engine.clone(),
             _clock: sandbox.clock.clone(),

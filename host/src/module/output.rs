@@ -15,7 +15,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 const TAIL_BYTES: usize = 4096;
 /// Bytes after which a line without an end is logged as it is.
 const MAX_LINE_BYTES: usize = 1024;
-/// Lines per second and instance that reach the log.
+/// Lines per second and module that reach the log.
 const LINES_PER_SECOND: u32 = 50;
 /// How much may be written at once; WASI asks for a number.
 const PERMIT_BYTES: usize = 64 << 10;
@@ -28,7 +28,15 @@ struct Inner {
     module: Arc<str>,
     tail: VecDeque<u8>,
     lines: [Vec<u8>; 2],
-    second: Instant,
+    rate: Rate,
+}
+
+/// How many lines of a module have reached the log, whichever of its instances wrote them.
+#[derive(Clone)]
+pub(super) struct Rate(Arc<Mutex<Second>>);
+
+struct Second {
+    since: Instant,
     logged: u32,
     suppressed: u64,
 }
@@ -41,15 +49,8 @@ pub(super) struct Stream {
 }
 
 impl Output {
-    pub fn new(module: Arc<str>) -> Self {
-        Self(Arc::new(Mutex::new(Inner {
-            module,
-            tail: VecDeque::new(),
-            lines: [Vec::new(), Vec::new()],
-            second: Instant::now(),
-            logged: 0,
-            suppressed: 0,
-        })))
+    pub fn new(module: Arc<str>, rate: Rate) -> Self {
+        Self(Arc::new(Mutex::new(Inner { module, tail: VecDeque::new(), lines: [Vec::new(), Vec::new()], rate })))
     }
 
     pub fn stdout(&self) -> Stream {
@@ -62,11 +63,11 @@ impl Output {
 
     /// A line by way of `wasi:logging`.
     pub fn log(&self, level: &str, context: &str, message: &str) {
-        let mut inner = self.lock();
+        let inner = self.lock();
         if !inner.may_log() {
             return;
         }
-        let (module, message) = (inner.module.clone(), cut(message));
+        let (module, context, message) = (inner.module.clone(), cut(context), cut(message));
         match level {
             "trace" => tracing::trace!(target: "module", %module, context, "{message}"),
             "debug" => tracing::debug!(target: "module", %module, context, "{message}"),
@@ -122,21 +123,34 @@ impl Inner {
         tracing::info!(target: "module", module, stream, "{text}");
     }
 
-    fn may_log(&mut self) -> bool {
-        if self.second.elapsed() >= Duration::from_secs(1) {
-            if self.suppressed > 0 {
-                let (module, lines) = (&*self.module, self.suppressed);
+    fn may_log(&self) -> bool {
+        let mut second = self.rate.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if second.since.elapsed() >= Duration::from_secs(1) {
+            if second.suppressed > 0 {
+                let (module, lines) = (&*self.module, second.suppressed);
                 tracing::warn!(target: "module", module, lines, "log lines were suppressed");
             }
-            (self.second, self.logged, self.suppressed) = (Instant::now(), 0, 0);
+            *second = Second::begin();
         }
-        let may = self.logged < LINES_PER_SECOND;
+        let may = second.logged < LINES_PER_SECOND;
         if may {
-            self.logged += 1;
+            second.logged += 1;
         } else {
-            self.suppressed += 1;
+            second.suppressed += 1;
         }
         may
+    }
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Second::begin())))
+    }
+}
+
+impl Second {
+    fn begin() -> Self {
+        Self { since: Instant::now(), logged: 0, suppressed: 0 }
     }
 }
 
@@ -187,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_tail_is_the_end_of_stderr_only() {
-        let output = Output::new("m".into());
+        let output = Output::new("m".into(), Rate::default());
         output.lock().write(false, b"not this\n");
         output.lock().write(true, &vec![b'x'; TAIL_BYTES]);
         output.lock().write(true, b"the end");
@@ -200,10 +214,13 @@ mod tests {
 
     #[test]
     fn a_flood_of_lines_is_only_counted() {
-        let output = Output::new("m".into());
-        output.lock().write(true, &b"line\n".repeat(1000));
-        let inner = output.lock();
-        assert_eq!(u64::from(inner.logged) + inner.suppressed, 1000);
-        assert_eq!(inner.logged, LINES_PER_SECOND);
+        // Also if each line comes from an instance of its own, as of a module that breaks at every record.
+        let rate = Rate::default();
+        for _ in 0..10 {
+            Output::new("m".into(), rate.clone()).lock().write(true, &b"line\n".repeat(100));
+        }
+        let second = rate.0.lock().unwrap();
+        assert_eq!(u64::from(second.logged) + second.suppressed, 1000);
+        assert_eq!(second.logged, LINES_PER_SECOND);
     }
 }

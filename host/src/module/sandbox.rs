@@ -6,14 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wasmtime::component::{Linker, Val};
-use wasmtime::{Cache, CacheConfig, Config, Engine, ResourceLimiter};
+use wasmtime::{Cache, CacheConfig, Config, Engine, ResourceLimiter, StoreContextMut};
+use wasmtime_wasi::clocks::WasiClocksView as _;
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as _;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::Limits;
 use super::fault::MemoryLimit;
 use super::output::Output;
 
 /// How often the clock for time limits ticks, which is how exact they are.
 pub(super) const TICK_MS: u64 = 10;
+
+/// How late it may tick on a busy machine.
+const LATE_MS: u64 = 500;
 
 /// Native stack that a module may use. Interpreters (Python, JavaScript) need more than the default of 512 KiB.
 const STACK_BYTES: usize = 1 << 20;
@@ -23,7 +29,7 @@ pub const THREAD_STACK_BYTES: usize = 8 << 20;
 
 /// Tables, memories and instances that a module may have; language runtimes need some dozens.
 const OBJECTS: usize = 1_000;
-/// Elements of a table. Python needs 6,000.
+/// Elements of all tables together. Python needs 6,000.
 const TABLE_ELEMENTS: usize = 100_000;
 
 /// The engine of a host. Cheap to clone.
@@ -41,7 +47,12 @@ pub(super) struct Clock(Arc<AtomicBool>);
 pub(super) struct State {
     wasi: WasiCtx,
     table: ResourceTable,
-    memory_limit: usize,
+    limits: Limits,
+    /// Bytes of all memories and elements of all tables, and what of them the last growth asked for.
+    memory_bytes: usize,
+    memory_asked: usize,
+    table_elements: usize,
+    table_asked: usize,
     pub output: Output,
 }
 
@@ -68,6 +79,7 @@ impl Sandbox {
         let engine = Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+        limit_waiting(&mut linker)?;
         // No version has been published, and both spellings are in use.
         for name in ["wasi:logging/logging", "wasi:logging/logging@0.1.0-draft"] {
             add_logging(&mut linker, name)?;
@@ -100,11 +112,39 @@ fn add_logging(linker: &mut Linker<State>, name: &str) -> wasmtime::Result<()> {
     })
 }
 
+/// Lets a module wait for no longer than it may run: the epoch stops its own code, and not a wait in the host. When the
+/// wait is over, its code goes on, and is stopped at once. There is nothing else that it could wait for: no network, and
+/// streams that are always ready.
+fn limit_waiting(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut clock = linker.instance("wasi:clocks/monotonic-clock@0.2.12")?;
+    clock.func_wrap("subscribe-duration", |mut store: StoreContextMut<'_, State>, (nanoseconds,): (u64,)| {
+        let state = store.data_mut();
+        let longest = state.longest_wait();
+        Ok((state.clocks().subscribe_duration(nanoseconds.min(longest))?,))
+    })?;
+    clock.func_wrap("subscribe-instant", |mut store: StoreContextMut<'_, State>, (when,): (u64,)| {
+        let state = store.data_mut();
+        let longest = state.longest_wait();
+        let nanoseconds = when.saturating_sub(state.clocks().now()?);
+        Ok((state.clocks().subscribe_duration(nanoseconds.min(longest))?,))
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
 impl State {
     /// Nothing granted: no files, no network, no environment, no arguments, an empty standard input.
-    pub fn new(output: Output, memory_limit: usize) -> Self {
+    pub fn new(output: Output, limits: Limits) -> Self {
         let wasi = WasiCtxBuilder::new().stdout(output.stdout()).stderr(output.stderr()).build();
-        Self { wasi, table: ResourceTable::new(), memory_limit, output }
+        let table = ResourceTable::new();
+        let (memory_bytes, memory_asked, table_elements, table_asked) = (0, 0, 0, 0);
+        Self { wasi, table, limits, memory_bytes, memory_asked, table_elements, table_asked, output }
+    }
+
+    /// In nanoseconds: longer than a call may take, also by a clock that ticks late.
+    fn longest_wait(&self) -> u64 {
+        self.limits.time_ms.saturating_add(LATE_MS).saturating_mul(1_000_000)
     }
 }
 
@@ -115,16 +155,35 @@ impl WasiView for State {
 }
 
 impl ResourceLimiter for State {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired <= self.memory_limit {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let asked = desired.saturating_sub(current);
+        let wanted = self.memory_bytes.saturating_add(asked);
+        if wanted <= self.limits.memory_bytes {
+            (self.memory_bytes, self.memory_asked) = (wanted, asked);
             return Ok(true);
         }
         // An error instead of `false`: a guest that is told no aborts anyway, and without saying why.
-        Err(MemoryLimit { wanted: desired, limit: self.memory_limit }.into())
+        Err(MemoryLimit { wanted, limit: self.limits.memory_bytes }.into())
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory_bytes -= std::mem::take(&mut self.memory_asked);
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let asked = desired.saturating_sub(current);
+        let wanted = self.table_elements.saturating_add(asked);
+        let may = wanted <= TABLE_ELEMENTS;
+        if may {
+            (self.table_elements, self.table_asked) = (wanted, asked);
+        }
+        Ok(may)
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.table_elements -= std::mem::take(&mut self.table_asked);
+        Ok(())
     }
 
     fn instances(&self) -> usize {
@@ -137,5 +196,31 @@ impl ResourceLimiter for State {
 
     fn memories(&self) -> usize {
         OBJECTS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::Rate;
+    use super::*;
+
+    #[test]
+    fn all_memories_count_together() {
+        let limits = Limits { memory_bytes: 100, ..Limits::default() };
+        let mut state = State::new(Output::new("m".into(), Rate::default()), limits);
+        assert!(state.memory_growing(0, 60, None).unwrap());
+        assert!(state.memory_growing(0, 60, None).is_err());
+        assert!(state.memory_growing(60, 100, None).unwrap());
+        assert!(state.memory_growing(0, 1, None).is_err());
+        state.memory_grow_failed(wasmtime::format_err!("no room")).unwrap();
+        assert!(state.memory_growing(0, 40, None).unwrap());
+    }
+
+    #[test]
+    fn all_tables_count_together() {
+        let mut state = State::new(Output::new("m".into(), Rate::default()), Limits::default());
+        assert!(state.table_growing(0, TABLE_ELEMENTS - 1, None).unwrap());
+        assert!(!state.table_growing(0, 2, None).unwrap());
+        assert!(state.table_growing(0, 1, None).unwrap());
     }
 }
