@@ -176,6 +176,12 @@ impl<'a> DeadLetters<'a> {
         self.builder.len()
     }
 
+    /// Bytes of all of them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.builder.bytes()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -105,11 +105,16 @@ const MAX_ABORTS: u32 = 20;
 /// that wants to be polled.
 const WAIT: Duration = Duration::from_secs(1);
 
+/// Bytes of values after which a step is due, whatever the time: tasks keep what they made of them until the commit.
+const MAX_STEP_BYTES: usize = 256 << 20;
+
 /// What has happened since the last commit.
 #[derive(Default)]
 struct Step {
     positions: BTreeMap<u32, i64>,
     since: Option<Instant>,
+    /// Of the values that were read.
+    bytes: usize,
     /// Whether it is due, whatever the time.
     is_urgent: bool,
 }
@@ -176,6 +181,8 @@ pub fn run(
             Event::Records { partition, batch } => {
                 counters.records_in.add(batch.len() as u64);
                 step.since.get_or_insert_with(Instant::now);
+                step.bytes += batch.entries().iter().filter_map(|e| e.value).map(|v| v.len as usize).sum::<usize>();
+                step.is_urgent |= step.bytes >= MAX_STEP_BYTES;
                 match task.records(session, partition, &batch)? {
                     flow @ (Flow::Done | Flow::Commit) => {
                         if let Some(next) = batch.next_offset() {
@@ -225,7 +232,7 @@ fn abort(session: &mut dyn Session, task: &mut dyn Task, step: &mut Step) -> Res
 }
 
 /// Waits, but not longer than until the stop.
-fn pause(time: Duration, stop: &AtomicBool) {
+pub(crate) fn pause(time: Duration, stop: &AtomicBool) {
     let until = Instant::now() + time;
     while Instant::now() < until && !stop.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(10));

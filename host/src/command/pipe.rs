@@ -98,7 +98,10 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
         let mut session = PipeSession::new(source, written, shutdown.clone());
         let pace = Pace { batch_records: BATCH_RECORDS, commit_interval: COMMIT_INTERVAL };
         crate::worker::run(&mut session, &mut task, pace, shutdown.flag(), &task_counters)?;
-        Ok::<u64, Stop>(session.rejected)
+        match session.broken {
+            Some(error) => Err(Stop::Policy(format!("standard output: {error}; its last line may be torn"))),
+            None => Ok(session.rejected),
+        }
     };
     // Modules may use more stack than the main thread is sure to have.
     let thread = std::thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn(run)?;
@@ -129,6 +132,8 @@ struct PipeSession {
     complaints: Vec<String>,
     rejected: u64,
     ended: bool,
+    /// Why standard output takes no more.
+    broken: Option<std::io::Error>,
 }
 
 impl PipeSession {
@@ -146,6 +151,7 @@ impl PipeSession {
             complaints: Vec::new(),
             rejected: 0,
             ended: false,
+            broken: None,
         }
     }
 
@@ -250,8 +256,10 @@ impl Session for PipeSession {
             Ok(()) => {}
             // Nobody reads any more, so nothing more is worth doing.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => self.shutdown.request(),
-            Err(source) => {
-                return Err(LogError::Store { path: "standard output".to_owned(), source: Box::new(source) });
+            // Some of the step may be out, so that another try would write it twice.
+            Err(error) => {
+                self.broken = Some(error);
+                self.shutdown.request();
             }
         }
         self.open.clear();

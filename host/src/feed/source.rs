@@ -23,6 +23,11 @@ pub trait Source: Send {
 
     /// Where the last record came from, for people.
     fn place(&self) -> String;
+
+    /// Whether it can be opened again where it was.
+    fn can_reopen(&self) -> bool {
+        true
+    }
 }
 
 /// Opens a source at a position.
@@ -185,6 +190,10 @@ impl Source for Stdin {
 
     fn place(&self) -> String {
         format!("standard input:{}", self.records)
+    }
+
+    fn can_reopen(&self) -> bool {
+        false
     }
 }
 

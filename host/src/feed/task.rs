@@ -13,11 +13,11 @@ use crate::log::{Commit, Event, LogError, Session};
 use crate::metrics::Counters;
 use crate::schema::framing::Frame;
 use crate::stage::KeyPlan;
-use crate::worker::Stop;
+use crate::worker::{Stop, pause};
 
 /// Records that are appended at once.
 const BATCH_RECORDS: usize = 4096;
-/// Bytes that are appended at once.
+/// Bytes that are appended at once, and of dead letters as many again.
 const BATCH_BYTES: usize = 4 << 20;
 /// How long to wait when a source has nothing now.
 const WAIT: Duration = Duration::from_millis(20);
@@ -49,20 +49,30 @@ pub struct FeedTask {
 /// # Errors
 /// If the source or the log cannot go on.
 pub fn run_feed(mut session: Box<dyn Session>, mut task: FeedTask, stop: &AtomicBool) -> Result<(), Stop> {
-    let mut failed = 0;
+    let (mut failed, mut commits) = (0, 0);
     loop {
         let Some(state) = place(&mut *session, stop)? else { return Ok(()) };
         let name = task.name.clone();
         let broken = |error: super::FeedError| Stop::Policy(format!("feed `{name}`: {error}"));
         let mut source = (task.open)(state.as_deref()).map_err(broken)?;
-        match task.carry(&mut *session, &mut *source, stop) {
+        let carried = task.carry(&mut *session, &mut *source, stop);
+        if std::mem::replace(&mut commits, task.counters.commits.get()) < commits {
+            failed = 0;
+        }
+        match carried {
             Ok(()) => return Ok(()),
+            Err(Stop::Log(error)) if !source.can_reopen() => {
+                return Err(Stop::Policy(format!(
+                    "feed `{name}`: {error}; what was read since the last commit is lost, as standard input cannot be \
+                     read again"
+                )));
+            }
             Err(Stop::Log(LogError::Store { path, source })) if failed < MAX_FAILED_COMMITS => {
                 // The step was thrown away; the source is opened again where the last commit left it.
                 failed += 1;
                 let wait = Duration::from_millis(50 << failed.min(7));
                 tracing::error!(path, error = %source, attempt = failed, "commit failed, trying again");
-                std::thread::sleep(wait);
+                pause(wait, stop);
             }
             Err(error) => return Err(error),
         }
@@ -132,7 +142,7 @@ impl FeedTask {
                         break;
                     }
                 }
-                if letters.len() >= BATCH_RECORDS || stop.load(Ordering::Relaxed) {
+                if letters.len() >= BATCH_RECORDS || letters.bytes() >= BATCH_BYTES || stop.load(Ordering::Relaxed) {
                     break;
                 }
             }
