@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::build::Built;
 use crate::config;
@@ -53,6 +53,8 @@ struct Reader {
 
 /// How often a drain looks how far everyone is.
 const DRAIN_CHECK: Duration = Duration::from_millis(20);
+/// How often the same trouble is told.
+const TELL: Duration = Duration::from_secs(5);
 
 /// Runs until `stop` is set, or until everything is drained. `tick` is called now and then, to show what was counted.
 ///
@@ -71,7 +73,7 @@ pub fn run(
     let mut feeds = Vec::new();
     let mut workers = Vec::new();
     let mut readers = Vec::new();
-    // Feeds stop first, so that what they read is still carried to its end.
+    // Feeds stop first, so that workers commit what comes last too.
     let halt = Arc::new(AtomicBool::new(false));
     for feed in built.feeds {
         let role = format!("feed {}", feed.config.name);
@@ -121,14 +123,23 @@ pub fn run(
     let mut outcome = Outcome { counted: watched, ..Outcome::default() };
     let feeds_done = |feeds: &[Worker]| feeds.iter().all(|f| f.thread.is_finished());
     let read = |watched: &Watched| watched.iter().map(|(_, counters)| counters.records_in.get()).sum::<u64>();
-    let (mut before, mut unread) = (None, Unread::new());
+    let (mut before, mut unread, mut told) = (None, Unread::new(), None);
     while !stop.is_requested() {
         // Looking costs the log a read: not while records come.
         let now = Some(read(&outcome.counted));
         let is_quiet = std::mem::replace(&mut before, now) == now;
         let may_end = until == Until::Drained && is_quiet && feeds_done(&feeds);
-        if may_end && drained(&**log, &readers, &workers, &mut unread)? {
-            break;
+        if may_end {
+            match drained(&**log, &readers, &workers, &mut unread) {
+                Ok(true) => break,
+                Ok(false) => told = None,
+                // The workers wait for a log that is away, or end; so does this.
+                Err(error) if told.is_none_or(|told: Instant| told.elapsed() > TELL) => {
+                    told = Some(Instant::now());
+                    tracing::warn!(%error, "cannot tell whether all is read, trying again");
+                }
+                Err(_) => {}
+            }
         }
         if !workers.is_empty() && workers.iter().all(|w| w.thread.is_finished()) {
             // Nothing that could handle a record is left.
@@ -212,13 +223,14 @@ fn spawn(role: String, run: impl FnOnce() -> Result<(), Stop> + Send + 'static) 
 type Unread = BTreeMap<(usize, u32), i64>;
 
 /// Whether everyone has read everything, from the first reader to the last: once a topic is read to its end by all who
-/// write the next, the next grows no more. Who has failed is not waited for, nor is anyone behind it.
+/// write the next, the next grows no more. Who has failed is not waited for, not even in part, as nobody else may have the
+/// partitions of a worker that has ended; nor is anyone behind it.
 ///
 /// `unread` remembers positions that have a record behind them, which is not looked for again: a read is not cheap.
 fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker], unread: &mut Unread) -> Result<bool, LogError> {
     for (number, reader) in readers.iter().enumerate() {
-        let alive = workers.iter().any(|w| w.role == reader.role && !w.thread.is_finished());
-        if !alive {
+        let has_failed = workers.iter().any(|w| w.role == reader.role && w.thread.is_finished());
+        if has_failed {
             continue;
         }
         // The ends last: whoever is at the end then was not told so too early.
