@@ -9,8 +9,9 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-/// A table remembers at most this many bytes: what memory a hostile feed of ever new keys can take.
-const MAX_BYTES: usize = 64 << 20;
+/// A table remembers at most this many bytes: what memory a hostile feed of ever new keys can take. Both tables of the module
+/// together stay below the 64 MiB that a host takes as a snapshot by default.
+const MAX_BYTES: usize = 24 << 20;
 
 /// Bytes of the length of a key.
 const LENGTH: usize = size_of::<u32>();

@@ -139,13 +139,16 @@ fn cell_of(value: &serde_json::Value, ty: crate::table::ColumnType, arena: &mut 
     Some(match ty {
         T::Boolean => Cell::Integer(i64::from(text.parse::<bool>().ok()?)),
         T::Int | T::Long | T::Date | T::TimestampMillis | T::TimestampMicros => Cell::Integer(text.parse().ok()?),
-        T::Float | T::Double => Cell::Real(text.parse().ok()?),
-        T::Text | T::Uuid | T::Decimal => {
+        // As a row has it: the number nearest to the text that a float can be.
+        T::Float => Cell::Real(f64::from(text.parse::<f32>().ok()?)),
+        T::Double => Cell::Real(text.parse().ok()?),
+        T::Text | T::Uuid => {
             let start = arena.len() as u32;
             arena.extend_from_slice(text.as_bytes());
             Cell::Text(bespoke_record::Span { start, len: text.len() as u32 })
         }
-        T::TimeMicros | T::Blob | T::Json => return None,
+        // A key has the bytes of a decimal, which are not its digits.
+        T::TimeMicros | T::Blob | T::Json | T::Decimal => return None,
     })
 }
 
