@@ -101,6 +101,7 @@ host: tools
 tools:
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust from https://rustup.rs' >&2; exit 1; }
 	@command -v cc >/dev/null || { echo 'a C compiler is missing (SQLite is built from source): install gcc or clang' >&2; exit 1; }
+	@command -v perl >/dev/null || { echo 'perl is missing (OpenSSL is built from source): install it' >&2; exit 1; }
 
 target: tools
 	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET)" || { \

@@ -353,7 +353,7 @@ impl Check<'_, '_> {
         }
         let store = raw.store.as_ref().map_or(Store::default(), |store| *store.get_ref());
         if store == Store::Sqlite && !embedded {
-            let why = "tables in SQLite live in the file of an embedded log; use \"cassandra\" with Kafka";
+            let why = "tables in SQLite live in the file of an embedded log, and a pipeline on Kafka has none yet";
             let place = raw.store.as_ref().map_or_else(|| name.span(), Spanned::span);
             self.fault(&place, Fault::Meaningless { key: "store", why });
         }
