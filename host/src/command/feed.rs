@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use sha2::{Digest as _, Sha256};
 
 use super::{PIPELINE, assemble, load, open_log};
 use crate::cli::failure::Usage;
@@ -119,10 +120,22 @@ fn configured(args: &FeedArgs) -> Result<config::Feed> {
     };
     // A file is read once, so its feed has a name that stays; what is generated or typed is new every time.
     let name = match &source {
-        config::Source::File { input: Input::File(path), .. } => path.display().to_string(),
+        config::Source::File { input: Input::File(path), .. } => name_of(path, &args.to),
         _ => format!("{}-{}", args.source, jiff::Timestamp::now().as_microsecond()),
     };
     Ok(config::Feed { name, topic: args.to.clone(), key: args.key.clone(), source })
+}
+
+/// The same for a file and a topic however the file is named, and another for each other file and topic. Its letters are
+/// those that a Kafka topic may have, as the feed's position is in one.
+fn name_of(file: &Path, topic: &str) -> String {
+    let place = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let place = Sha256::new().chain_update(place.as_os_str().as_encoded_bytes()).chain_update([0]).chain_update(topic);
+    let digest: String = place.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let name: String = name.chars().take(64).map(|c| if is_plain(c) { c } else { '-' }).collect();
+    format!("{name}-{digest}")
 }
 
 /// The generator's records as JSON lines.
@@ -145,4 +158,20 @@ fn lines(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result<()
     }
     out.flush()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_one_name_for_a_topic_however_it_is_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a ä.jsonl"), "").unwrap();
+        let name = name_of(&folder.path().join("a ä.jsonl"), "t");
+        assert!(name.starts_with("a--.jsonl-"), "{name}");
+        assert_eq!(name, name_of(&folder.path().join(".").join("a ä.jsonl"), "t"));
+        assert_ne!(name, name_of(&folder.path().join("a ä.jsonl"), "u"));
+        assert_ne!(name, name_of(&folder.path().join("b").join("a ä.jsonl"), "t"));
+    }
 }
