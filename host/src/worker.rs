@@ -149,6 +149,11 @@ pub fn run(
                     abort(session, task, &mut step)?;
                     pause(wait, stop);
                 }
+                // The next run does it again.
+                Err(Stop::Log(error)) if stopping => {
+                    tracing::warn!(%error, "the last step before the stop is thrown away");
+                    abort(session, task, &mut step)?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -173,7 +178,15 @@ pub fn run(
                 if lost {
                     abort(session, task, &mut step)?;
                 } else if step.since.is_some() {
-                    commit(session, task, &mut step)?;
+                    match commit(session, task, &mut step) {
+                        Ok(()) => counters.commits.add(1),
+                        // Done again, by whoever has the partition then.
+                        Err(Stop::Log(error)) => {
+                            tracing::warn!(%error, partition, "the last step before giving up a partition is thrown away");
+                            abort(session, task, &mut step)?;
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
                 step.positions.remove(&partition);
                 task.revoked(partition);

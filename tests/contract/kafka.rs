@@ -3,6 +3,7 @@
 //!
 //! A cluster is shared by all tests, so each has topics and groups of its own, behind names that the promises do not see.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,8 +12,8 @@ use host::log::kafka::{Guarantee, KafkaLog, Options};
 use host::log::{Commit, Created, Event, Log, LogError, Member, NewTopic, Session, TopicInfo};
 
 use super::log_keeps_its_promises;
-use super::records::{Rec, kept, new_topic, produce};
-use crate::support::services;
+use super::records::{Reader, Rec, batch, kept, new_topic, produce, producer, unkeyed};
+use crate::support::{services, top};
 
 /// Waiting less for something to come than a broker takes to bring it would be waiting for nothing.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -154,6 +155,48 @@ fn new_protocol() -> super::Fresh {
 log_keeps_its_promises!(at_least_once_log, super::at_least_once, as in kafka);
 log_keeps_its_promises!(exactly_once_log, super::exactly_once, as in kafka);
 log_keeps_its_promises!(new_protocol_log, super::new_protocol, as in kafka);
+
+/// Has the brokers forget what comes before an offset of partition 0, as retention does.
+fn take_away(topic: &str, before: i64) {
+    let script = top().join("tests/services/clients/delete_records.py");
+    let done = Command::new(services::python()).arg(script).args([brokers(), topic, "0", &before.to_string()]).output();
+    let done = done.expect("Python runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn what_retention_takes_before_it_is_read_is_told() {
+    const RECORDS: i64 = 60;
+    let prefix = prefix();
+    // Fetches one record at a time, so that most are on the broker when they are taken.
+    let properties = [("max.partition.fetch.bytes", "1000"), ("queued.min.messages", "1"), ("fetch.max.bytes", "1000")];
+    let properties = [&properties[..], &[("message.max.bytes", "1000")]].concat();
+    let named = |properties: &[(&str, &str)]| Named {
+        log: open(brokers(), Guarantee::AtLeastOnce, properties),
+        prefix: prefix.clone(),
+    };
+    let log = named(&[]);
+    new_topic(&log, "t", 1);
+    let mut session = producer(&log);
+    for _ in 0..RECORDS {
+        session.append("t", &batch(&[unkeyed([b'x'; 900])])).unwrap();
+        session.commit(Commit::default()).unwrap();
+    }
+    let slow = named(&properties);
+    let mut reader = Reader::of(&slow, "g", "t");
+    let mut seen: Vec<i64> = reader.take(2).iter().map(|got| got.offset).collect();
+    reader.commit(&[]);
+    take_away(&inside(&prefix, "t"), RECORDS - 5);
+    seen.extend(reader.rest().iter().map(|got| got.offset));
+    let [(0, from, to)] = reader.skipped[..] else { panic!("{:?}", reader.skipped) };
+    assert!(from < to && to == RECORDS - 5, "{from} to {to}");
+    assert_eq!(seen, (0..from).chain(to..RECORDS).collect::<Vec<_>>());
+    drop(reader);
+    // The same for who comes back to a position that is gone.
+    let mut later = Reader::of(&log, "g", "t");
+    assert_eq!(later.rest().len(), 5);
+    assert_eq!(later.skipped, [(0, 2, RECORDS - 5)]);
+}
 
 #[test]
 fn a_record_of_the_epoch_comes_a_millisecond_later() {

@@ -44,19 +44,43 @@ pub struct FeedTask {
     pub counters: Arc<Counters>,
 }
 
+/// The states that this feed knows of, to see from those that come back whether another host feeds the same.
+#[derive(Default)]
+struct Own {
+    /// That of the last commit, once there is one.
+    last: Option<Option<Bytes>>,
+    /// That of a commit of which it is not known whether it has happened.
+    tried: Option<Bytes>,
+}
+
+// === impl Own ===
+
+impl Own {
+    fn may_be(&self, state: Option<&Bytes>) -> bool {
+        self.last.as_ref().is_none_or(|last| last.as_ref() == state)
+            || self.tried.as_ref().is_some_and(|t| Some(t) == state)
+    }
+}
+
 /// Runs until the source ends or `stop` is set; what was read by then is committed.
 ///
 /// # Errors
 /// If the source or the log cannot go on.
 pub fn run_feed(mut session: Box<dyn Session>, mut task: FeedTask, stop: &AtomicBool) -> Result<(), Stop> {
-    let (mut failed, mut commits) = (0, 0);
+    let mut failed = 0;
+    let mut own = Own::default();
     loop {
         let Some(state) = place(&mut *session, stop)? else { return Ok(()) };
         let name = task.name.clone();
+        if !own.may_be(state.as_ref()) {
+            return Err(Stop::Policy(format!("another host has taken over the feed `{name}`")));
+        }
+        own.last = Some(state.clone());
         let broken = |error: super::FeedError| Stop::Policy(format!("feed `{name}`: {error}"));
         let mut source = (task.open)(state.as_deref()).map_err(broken)?;
-        let carried = task.carry(&mut *session, &mut *source, stop);
-        if std::mem::replace(&mut commits, task.counters.commits.get()) < commits {
+        let commits = task.counters.commits.get();
+        let carried = task.carry(&mut *session, &mut *source, &mut own, stop);
+        if task.counters.commits.get() > commits {
             failed = 0;
         }
         match carried {
@@ -93,7 +117,13 @@ fn place(session: &mut dyn Session, stop: &AtomicBool) -> Result<Option<Option<B
 }
 
 impl FeedTask {
-    fn carry(&mut self, session: &mut dyn Session, source: &mut dyn Source, stop: &AtomicBool) -> Result<(), Stop> {
+    fn carry(
+        &mut self,
+        session: &mut dyn Session,
+        source: &mut dyn Source,
+        own: &mut Own,
+        stop: &AtomicBool,
+    ) -> Result<(), Stop> {
         let mut value = Vec::new();
         let mut key = Vec::new();
         let limit = session.max_record_bytes(&self.topic).saturating_sub(v2::AROUND_RECORD_BYTES);
@@ -164,7 +194,9 @@ impl FeedTask {
             if due || ended || stopping {
                 if open_since.take().is_some() {
                     let states = [(0, Bytes::from(source.position()))];
+                    own.tried = Some(states[0].1.clone());
                     session.commit(Commit { states: &states, ..Commit::default() })?;
+                    own.last = Some(own.tried.take());
                     self.counters.commits.add(1);
                 }
                 if ended || stopping {

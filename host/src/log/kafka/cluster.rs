@@ -98,9 +98,13 @@ impl Cluster {
         let patience = if known.is_some() { Duration::ZERO } else { self.options.patience };
         let found = self.partitions_within(name, patience).and_then(|partitions| {
             let partitions = partitions.ok_or_else(|| LogError::NoTopic(name.to_owned()))?;
-            let mut settings = self.settings_within(&[name], patience)?;
-            let of_topic = settings.remove(name).and_then(|settings| settings.max_message_bytes);
-            let of_topic = of_topic.unwrap_or(DEFAULT_MESSAGE_BYTES).saturating_sub(properties::OVERHEAD_BYTES);
+            // A broker that has not heard of a new topic does not know its limit.
+            let unheard = KafkaError::AdminOp(RDKafkaErrorCode::UnknownTopicOrPartition);
+            let settings = self.asked(patience, "asking for settings", |admin| {
+                settings_of(admin, &[name])?.remove(name).ok_or_else(|| unheard.clone())
+            })?;
+            let of_topic = settings.max_message_bytes.unwrap_or(DEFAULT_MESSAGE_BYTES);
+            let of_topic = of_topic.saturating_sub(properties::OVERHEAD_BYTES);
             let properties = &self.options.properties;
             let max_record_bytes = of_topic.min(properties::max_record_bytes(properties));
             let max_letter_bytes = of_topic.min(properties::max_letter_bytes(properties));
@@ -297,33 +301,9 @@ impl Cluster {
         Ok(is_new)
     }
 
-    /// The settings of topics. Who may not see them gets none.
+    /// The settings of topics, but for those that are not there. Who may not see them gets none.
     pub(super) fn settings(&self, topics: &[&str]) -> Result<HashMap<String, TopicSettings>, LogError> {
-        self.settings_within(topics, self.options.patience)
-    }
-
-    fn settings_within(&self, topics: &[&str], patience: Duration) -> Result<HashMap<String, TopicSettings>, LogError> {
-        let options = AdminOptions::new().request_timeout(Some(REQUEST));
-        let told = self.asked(patience, "asking for settings", |admin| {
-            let resources: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-            wait_for(admin.describe_configs(&resources, &options))
-        })?;
-        let mut settings = HashMap::new();
-        for (name, told) in topics.iter().zip(told) {
-            match told {
-                Ok(resource) => {
-                    let number = |name: &str| resource.get(name)?.value.as_deref()?.parse::<i64>().ok();
-                    let known = TopicSettings {
-                        retention_ms: number("retention.ms").filter(|ms| *ms >= 0),
-                        retention_bytes: number("retention.bytes").filter(|bytes| *bytes >= 0),
-                        max_message_bytes: number("max.message.bytes").and_then(|bytes| usize::try_from(bytes).ok()),
-                    };
-                    settings.insert((*name).to_owned(), known);
-                }
-                Err(code) => tracing::debug!(topic = name, %code, "its settings are not told"),
-            }
-        }
-        Ok(settings)
+        self.asked(self.options.patience, "asking for settings", |admin| settings_of(admin, topics))
     }
 
     /// A cursor at the offset, if one was left there, or a new one.
@@ -417,8 +397,13 @@ pub(super) struct TopicSettings {
 /// Whether it may pass by itself: brokers that are away or busy with becoming ready.
 pub(super) fn is_passing(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
+    // The error code of an admin operation is not among those that `rdkafka_error_code` tells.
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
+    };
     matches!(error, KafkaError::Canceled)
-        || error.rdkafka_error_code().is_some_and(|code| {
+        || code.is_some_and(|code| {
             matches!(
                 code,
                 Code::BrokerTransportFailure
@@ -445,6 +430,32 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
                     | Code::UnknownTopic
             )
         })
+}
+
+/// The settings of topics, but for those that this broker does not know.
+fn settings_of(admin: &AdminClient<Context>, topics: &[&str]) -> Result<HashMap<String, TopicSettings>, KafkaError> {
+    let options = AdminOptions::new().request_timeout(Some(REQUEST));
+    let resources: Vec<_> = topics.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let mut settings = HashMap::new();
+    for (name, told) in topics.iter().zip(wait_for(admin.describe_configs(&resources, &options))?) {
+        let known = match told {
+            Ok(resource) => {
+                let number = |name: &str| resource.get(name)?.value.as_deref()?.parse::<i64>().ok();
+                TopicSettings {
+                    retention_ms: number("retention.ms").filter(|ms| *ms >= 0),
+                    retention_bytes: number("retention.bytes").filter(|bytes| *bytes >= 0),
+                    max_message_bytes: number("max.message.bytes").and_then(|bytes| usize::try_from(bytes).ok()),
+                }
+            }
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => continue,
+            Err(code) => {
+                tracing::debug!(topic = name, %code, "its settings are not told");
+                TopicSettings::default()
+            }
+        };
+        settings.insert((*name).to_owned(), known);
+    }
+    Ok(settings)
 }
 
 fn store(options: &Options, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> LogError {

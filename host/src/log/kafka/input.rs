@@ -48,6 +48,10 @@ struct Partition {
     stage: Stage,
     /// The state that was committed last, once it is known.
     state: Option<Option<Bytes>>,
+    /// The offset after the last record that was handed out.
+    next: i64,
+    /// What retention took before it was read, to be told: from where to where.
+    skipped: Option<(i64, i64)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,14 @@ enum Stage {
     /// It is being read from this offset, which is to be announced.
     Placed(i64),
     Reading,
+}
+
+/// Where a partition is to be read on.
+struct Place {
+    /// As it was committed.
+    committed: i64,
+    /// Where there are records from: behind what retention took.
+    at: i64,
 }
 
 /// A revocation that is being answered.
@@ -174,6 +186,7 @@ impl Input {
             if !is_known {
                 partition.state = None;
             }
+            partition.skipped = None;
             // ## Placed, Reading => Astray
             if matches!(partition.stage, Stage::Placed(_) | Stage::Reading) && !leaving.contains(number) {
                 partition.stage = Stage::Astray;
@@ -207,7 +220,8 @@ impl Input {
             Some(Change::Assigned(partitions)) => {
                 // ## gone => Given
                 for partition in &partitions {
-                    self.partitions.insert(*partition, Partition { stage: Stage::Given, state: None });
+                    self.partitions
+                        .insert(*partition, Partition { stage: Stage::Given, state: None, next: 0, skipped: None });
                 }
                 if partitions.is_empty() {
                     // Nothing to find out, but librdkafka waits all the same.
@@ -229,15 +243,19 @@ impl Input {
         self.consumer.assignment_lost()
     }
 
+    /// Whether any partition waits for its place, or has something to tell before its next records.
     fn is_arriving(&self) -> bool {
-        self.partitions.values().any(|partition| partition.stage != Stage::Reading)
+        self.partitions.values().any(|partition| partition.stage != Stage::Reading || partition.skipped.is_some())
     }
 
-    /// Finds the places of arriving partitions, and announces one that has its place.
+    /// Finds the places of arriving partitions, and announces one that has its place, or what was skipped to get there.
     fn arrive(&mut self) -> Result<Option<Event>, LogError> {
         if let Err(error) = self.place() {
             self.trouble(&error)?;
             return Ok(None);
+        }
+        if let Some(event) = self.skipped() {
+            return Ok(Some(event));
         }
         let placed = |(number, partition): (&u32, &Partition)| match partition.stage {
             Stage::Placed(position) => Some((*number, position)),
@@ -254,6 +272,7 @@ impl Input {
             // ## Placed => Reading
             partition.stage = Stage::Reading;
             partition.state = Some(state.clone());
+            partition.next = position;
         }
         Ok(Some(Event::Assigned { partition: number, position, state }))
     }
@@ -270,50 +289,51 @@ impl Input {
         }
         // Fails while a transaction of whoever had them before is not settled.
         let positions = self.positions(&[given.clone(), astray.clone()].concat())?;
-        let list = |partitions: &[u32]| -> Result<TopicPartitionList, KafkaError> {
+        let list = |partitions: &[u32]| {
             let mut list = TopicPartitionList::with_capacity(partitions.len());
-            for partition in partitions {
-                list.add_partition_offset(&self.topic, *partition as i32, Offset::Offset(positions[partition]))?;
+            for number in partitions {
+                list.add_partition_offset(&self.topic, *number as i32, Offset::Offset(positions[number].at))?;
             }
-            Ok(list)
+            Ok::<_, KafkaError>(list)
         };
+        let (given_at, astray_at) = (list(&given)?, list(&astray)?);
         if !given.is_empty() {
             // ## Given => Placed
             given.iter().for_each(|partition| _ = self.queue.forward(&self.topic, *partition));
-            take_up(&self.consumer, &list(&given)?)?;
+            take_up(&self.consumer, &given_at)?;
+            self.placed(&given, &positions);
         }
         if !astray.is_empty() {
             // ## Astray => Placed. What was fetched is out of date from here on, also if it is in the queue.
-            let sought = self.consumer.seek_partitions(list(&astray)?, REQUEST)?;
+            let sought = self.consumer.seek_partitions(astray_at, REQUEST)?;
             sought.elements().iter().try_for_each(|element| element.error())?;
-        }
-        for (number, position) in positions {
-            if let Some(partition) = self.partitions.get_mut(&number) {
-                partition.stage = Stage::Placed(position);
-            }
+            self.placed(&astray, &positions);
         }
         Ok(())
     }
 
-    /// The committed positions, or the first offset where there is none or retention has passed it.
-    fn positions(&self, partitions: &[u32]) -> Result<BTreeMap<u32, i64>, KafkaError> {
+    fn placed(&mut self, partitions: &[u32], places: &BTreeMap<u32, Place>) {
+        for number in partitions {
+            if let (Some(partition), Some(place)) = (self.partitions.get_mut(number), places.get(number)) {
+                partition.stage = Stage::Placed(place.committed);
+                partition.skipped = (place.committed < place.at).then_some((place.committed, place.at));
+            }
+        }
+    }
+
+    /// The committed positions, or the first offset where there is none.
+    fn positions(&self, partitions: &[u32]) -> Result<BTreeMap<u32, Place>, KafkaError> {
         let committed = self.consumer.committed_offsets(self.list(partitions), REQUEST)?;
         let mut positions = BTreeMap::new();
         for element in committed.elements() {
             element.error()?;
             let partition = element.partition() as u32;
             let start = self.cluster.start(&self.topic, partition)?;
-            let position = match element.offset() {
-                Offset::Offset(offset) => {
-                    if offset < start {
-                        let (group, topic) = (&self.group, &self.topic);
-                        tracing::warn!(group, topic, partition, offset, start, "retention has taken records unread");
-                    }
-                    offset.max(start)
-                }
+            let committed = match element.offset() {
+                Offset::Offset(offset) => offset,
                 _ => start,
             };
-            positions.insert(partition, position);
+            positions.insert(partition, Place { committed, at: committed.max(start) });
         }
         Ok(positions)
     }
@@ -332,13 +352,45 @@ impl Input {
             }
         }
         let (partition, batch) = self.waiting.pop_front()?;
+        if let Some((from, to)) = self.gap(partition, &batch) {
+            self.waiting.push_front((partition, batch));
+            if let Some(known) = self.partitions.get_mut(&partition) {
+                known.skipped = Some((from, to));
+            }
+            return self.skipped();
+        }
         let batch = if batch.len() > max_records {
             self.waiting.push_front((partition, batch.slice(max_records..batch.len())));
             batch.slice(0..max_records)
         } else {
             batch
         };
+        if let (Some(known), Some(next)) = (self.partitions.get_mut(&partition), batch.next_offset()) {
+            known.next = next;
+        }
         Some(Event::Records { partition, batch })
+    }
+
+    /// What retention took between the last record that was handed out and these: librdkafka then goes on at the first
+    /// that is kept. Offsets that were no records are no loss.
+    fn gap(&self, partition: u32, batch: &Batch) -> Option<(i64, i64)> {
+        let (from, first) = (self.partitions.get(&partition)?.next, batch.entries().first()?.offset);
+        let start = if first > from { self.queue.first_kept(&self.topic, partition)? } else { from };
+        (start > from).then_some((from, start.min(first)))
+    }
+
+    /// Tells what was skipped in a partition that was announced.
+    fn skipped(&mut self) -> Option<Event> {
+        for (number, partition) in self.partitions.iter_mut().filter(|(_, partition)| partition.stage == Stage::Reading)
+        {
+            if let Some((from, to)) = partition.skipped.take() {
+                partition.next = to;
+                let (topic, partition, group) = (&*self.topic, *number, &*self.group);
+                tracing::warn!(topic, partition, group, from, to, "retention removed records before they were read");
+                return Some(Event::Skipped { partition, from, to });
+            }
+        }
+        None
     }
 
     /// Waits for what passes by itself, and tells of it now and then.

@@ -91,6 +91,18 @@ impl Queue {
         true
     }
 
+    /// The first offset of a partition that is kept, as the last answer to fetching told. Asks nobody.
+    pub(in crate::log::kafka) fn first_kept(&self, topic: &str, partition: u32) -> Option<i64> {
+        let topic = CString::new(topic).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the client is alive; the name is a C string, and the offsets are places of ours.
+        let error = unsafe {
+            let (client, partition) = (self.client.as_ptr(), partition as i32);
+            sys::rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition, &mut low, &mut high)
+        };
+        (error as i32 == 0 && low >= 0).then_some(low)
+    }
+
     /// Takes at most `max` messages, and waits for the first for at most `timeout`.
     pub(in crate::log::kafka) fn take(&mut self, max: usize, timeout: Duration) -> Taken {
         self.room.resize(max, ptr::null_mut());
