@@ -98,8 +98,8 @@ pub struct Pace {
 const IDLE: Duration = Duration::from_millis(100);
 /// Commits that may fail in a row, for instance because the disk is full, before the worker gives up.
 const MAX_FAILED_COMMITS: u32 = 12;
-/// Steps that may be thrown away in a row before the worker gives up. Each narrows the search for a bad record, which
-/// takes one abort; more mean that the module fails at random.
+/// Steps that may be thrown away in a row for one partition before the worker gives up. Each narrows the search for a bad
+/// record, which takes one abort; more mean that the module fails at random.
 const MAX_ABORTS: u32 = 20;
 /// How long to wait for what cannot be had at the moment: twice as long each time, up to eight times. Short enough for a log
 /// that wants to be polled.
@@ -131,7 +131,8 @@ pub fn run(
     counters: &Counters,
 ) -> Result<(), Stop> {
     let mut step = Step::default();
-    let (mut failed, mut aborts, mut waits) = (0, 0, 0_u32);
+    let (mut failed, mut waits) = (0, 0_u32);
+    let mut aborts = BTreeMap::<u32, u32>::new();
     loop {
         let stopping = stop.load(Ordering::Relaxed);
         let is_due = |since: Instant| stopping || step.is_urgent || since.elapsed() >= pace.commit_interval;
@@ -139,7 +140,8 @@ pub fn run(
         if due {
             match commit(session, task, &mut step) {
                 Ok(()) => {
-                    (failed, aborts, waits) = (0, 0, 0);
+                    (failed, waits) = (0, 0);
+                    aborts.clear();
                     counters.commits.add(1);
                 }
                 Err(Stop::Log(error)) if failed < MAX_FAILED_COMMITS && !stopping => {
@@ -209,18 +211,19 @@ pub fn run(
                         counters.commits.add(1);
                         return Err(Stop::Policy(why));
                     }
-                    Flow::Abort if aborts < MAX_ABORTS => {
-                        aborts += 1;
+                    Flow::Abort => {
+                        let aborts = aborts.entry(partition).or_default();
+                        *aborts += 1;
+                        if *aborts > MAX_ABORTS {
+                            let what = "the module fails at other records each time it is given the same ones; stopped";
+                            return Err(Stop::Module(what.to_owned()));
+                        }
                         abort(session, task, &mut step)?;
                     }
                     Flow::Wait => {
                         abort(session, task, &mut step)?;
                         pause(WAIT * (1 << waits.min(3)), stop);
                         waits += 1;
-                    }
-                    Flow::Abort => {
-                        let what = "the module fails at other records each time it is given the same ones; stopped";
-                        return Err(Stop::Module(what.to_owned()));
                     }
                 }
             }

@@ -161,7 +161,8 @@ fn encode_cell(out: &mut Vec<u8>, cell: Cell, arena: &[u8]) {
         }
         Cell::Real(value) => {
             out.push(2);
-            out.extend_from_slice(&value.to_bits().to_le_bytes());
+            // 0 and -0 are one key.
+            out.extend_from_slice(&(value + 0.0).to_bits().to_le_bytes());
         }
         Cell::Text(span) | Cell::Blob(span) => {
             out.push(3);

@@ -270,8 +270,9 @@ impl StageTask {
     fn append(&mut self, session: &mut dyn Session, output: usize, emitter: Emitter) -> Result<(), Stop> {
         let topic = &self.stage.outputs[output].topic;
         match emitter.finish() {
-            Some(batch) if !batch.is_empty() => Ok(session.append(topic, &batch)?),
-            _ => Ok(()),
+            Some(batch) if batch.is_empty() => Ok(()),
+            Some(batch) => Ok(session.append(topic, &batch)?),
+            None => Err(Stop::Policy(format!("no batch for topic `{topic}`; this is a bug of the host"))),
         }
     }
 

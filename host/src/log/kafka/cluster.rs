@@ -15,6 +15,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::client::{Client, code_of};
 use super::context::Context;
 use super::cursor::Cursor;
 use super::{Options, properties};
@@ -36,12 +37,11 @@ const IDLE_CURSORS: usize = 2;
 /// The clients of a log that are in no group.
 pub(super) struct Cluster {
     pub(super) options: Options,
-    /// Made anew when a broker was away: librdkafka may go on asking the one that is gone.
-    admin: Mutex<Arc<AdminClient<Context>>>,
+    admin: Client<AdminClient<Context>>,
     /// Sees what is committed.
-    plain: BaseConsumer<Context>,
+    plain: Client<BaseConsumer<Context>>,
     /// Sees all.
-    uncommitted: BaseConsumer<Context>,
+    uncommitted: Client<BaseConsumer<Context>>,
     topics: Mutex<HashMap<String, (Instant, Arc<Topic>)>>,
     groups: Mutex<HashMap<String, Arc<BaseConsumer<Context>>>>,
     cursors: Mutex<Vec<Cursor>>,
@@ -70,9 +70,9 @@ impl Cluster {
         let mut all = plain.clone();
         all.set("isolation.level", "read_uncommitted");
         Ok(Self {
-            admin: Mutex::new(Arc::new(plain.create_with_context(Context::default()).map_err(failed)?)),
-            plain: plain.create_with_context(Context::default()).map_err(failed)?,
-            uncommitted: all.create_with_context(Context::default()).map_err(failed)?,
+            admin: Client::new(plain.clone()).map_err(failed)?,
+            plain: Client::new(plain).map_err(failed)?,
+            uncommitted: Client::new(all).map_err(failed)?,
             topics: Mutex::default(),
             groups: Mutex::default(),
             cursors: Mutex::default(),
@@ -127,7 +127,7 @@ impl Cluster {
     /// How many partitions a topic has, as one broker knows it.
     fn heard_of(&self, name: &str, patience: Duration) -> Result<Option<u32>, LogError> {
         self.within(patience, "asking for a topic", || {
-            let metadata = self.plain.fetch_metadata(Some(name), REQUEST)?;
+            let metadata = self.plain.get().fetch_metadata(Some(name), REQUEST)?;
             let Some(topic) = metadata.topics().first() else { return Ok(None) };
             match topic.error() {
                 None => Ok(Some(topic.partitions().len() as u32)),
@@ -180,12 +180,12 @@ impl Cluster {
 
     /// The brokers, and one topic or all.
     pub(super) fn metadata(&self, topic: Option<&str>) -> Result<Metadata, LogError> {
-        self.patiently("asking for topics", || self.plain.fetch_metadata(topic, REQUEST))
+        self.patiently("asking for topics", || self.plain.get().fetch_metadata(topic, REQUEST))
     }
 
     /// The first offset that is kept and the one after the last record that is committed.
     pub(super) fn range(&self, topic: &str, partition: u32) -> Result<(i64, i64), LogError> {
-        let ask = || self.plain.fetch_watermarks(topic, partition as i32, REQUEST);
+        let ask = || self.plain.get().fetch_watermarks(topic, partition as i32, REQUEST);
         self.patiently("asking for offsets", ask)
     }
 
@@ -213,12 +213,12 @@ impl Cluster {
 
     /// The first offset, asked once.
     pub(super) fn start(&self, topic: &str, partition: u32) -> Result<i64, KafkaError> {
-        self.plain.fetch_watermarks(topic, partition as i32, REQUEST).map(|(start, _)| start)
+        self.plain.get().fetch_watermarks(topic, partition as i32, REQUEST).map(|(start, _)| start)
     }
 
     /// The offset after the last record, committed or not.
     pub(super) fn head(&self, topic: &str, partition: u32) -> Result<i64, LogError> {
-        let ask = || self.uncommitted.fetch_watermarks(topic, partition as i32, REQUEST);
+        let ask = || self.uncommitted.get().fetch_watermarks(topic, partition as i32, REQUEST);
         Ok(self.patiently("asking for offsets", ask)?.1)
     }
 
@@ -254,7 +254,7 @@ impl Cluster {
 
     /// All groups of the cluster, or one, with how they are.
     pub(super) fn groups(&self, only: Option<&str>) -> Result<Vec<(String, String)>, LogError> {
-        let told = self.patiently("asking for groups", || self.plain.fetch_group_list(only, REQUEST))?;
+        let told = self.patiently("asking for groups", || self.plain.get().fetch_group_list(only, REQUEST))?;
         let mut groups: Vec<_> =
             told.groups().iter().map(|group| (group.name().to_owned(), group.state().to_owned())).collect();
         groups.sort_unstable();
@@ -288,7 +288,7 @@ impl Cluster {
         })?;
         self.remember(name);
         self.patiently("waiting for a new topic", || {
-            let metadata = self.plain.fetch_metadata(Some(name), REQUEST)?;
+            let metadata = self.plain.get().fetch_metadata(Some(name), REQUEST)?;
             let is_ready = metadata.topics().first().is_some_and(|topic| {
                 topic.partitions().len() >= partitions as usize && topic.partitions().iter().all(|p| p.leader() >= 0)
             });
@@ -337,7 +337,7 @@ impl Cluster {
         self.within(self.options.patience, doing, attempt)
     }
 
-    /// The same with the admin client, which is made anew after each failure.
+    /// The same with the admin client.
     pub(super) fn asked<T>(
         &self,
         patience: Duration,
@@ -346,17 +346,13 @@ impl Cluster {
     ) -> Result<T, LogError> {
         self.within(patience, doing, || {
             let done = attempt(&self.admin());
-            if done.as_ref().is_err_and(is_passing) {
-                let fresh = Arc::new(properties::plain(&self.options).create_with_context(Context::default())?);
-                *self.admin.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
-            }
-            done
+            done.or_else(|error| self.admin.renew_after(&error).and(Err(error)))
         })
     }
 
     /// The admin client.
     pub(super) fn admin(&self) -> Arc<AdminClient<Context>> {
-        self.admin.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.admin.get()
     }
 
     fn within<T>(
@@ -369,11 +365,13 @@ impl Cluster {
         let mut told = false;
         loop {
             // Serves the clients' logs.
-            let _ = self.plain.poll(Duration::ZERO);
-            let _ = self.uncommitted.poll(Duration::ZERO);
+            let _ = self.plain.get().poll(Duration::ZERO);
+            let _ = self.uncommitted.get().poll(Duration::ZERO);
             match attempt() {
                 Ok(done) => return Ok(done),
                 Err(error) if is_passing(&error) && begin.elapsed() < patience => {
+                    let renewed = self.plain.renew_after(&error).and_then(|()| self.uncommitted.renew_after(&error));
+                    renewed.map_err(|error| self.failed(error))?;
                     if !told && begin.elapsed() > Duration::from_secs(2) {
                         told = true;
                         tracing::warn!(%error, brokers = self.options.bootstrap, "{doing}: waiting for the brokers");
@@ -397,13 +395,8 @@ pub(super) struct TopicSettings {
 /// Whether it may pass by itself: brokers that are away or busy with becoming ready.
 pub(super) fn is_passing(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
-    // The error code of an admin operation is not among those that `rdkafka_error_code` tells.
-    let code = match error {
-        KafkaError::AdminOp(code) => Some(*code),
-        other => other.rdkafka_error_code(),
-    };
     matches!(error, KafkaError::Canceled)
-        || code.is_some_and(|code| {
+        || code_of(error).is_some_and(|code| {
             matches!(
                 code,
                 Code::BrokerTransportFailure

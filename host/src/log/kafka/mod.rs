@@ -41,6 +41,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bespoke_record::Batch;
 
 mod admin;
+mod client;
 mod cluster;
 mod context;
 mod cursor;
