@@ -20,22 +20,27 @@ impl<C: FromClientConfigAndContext<Context>> Client<C> {
         Ok(Self { config, current })
     }
 
-    /// The client as it is now. Who tries again asks again.
+    /// The client as it is now.
     pub(super) fn get(&self) -> Arc<C> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes it anew if the error says that nobody has answered.
-    pub(super) fn renew_after(&self, error: &KafkaError) -> Result<(), KafkaError> {
-        use RDKafkaErrorCode as Code;
-        let silent = [Code::OperationTimedOut, Code::RequestTimedOut, Code::TimedOutQueue, Code::AllBrokersDown];
-        let lost = [Code::BrokerTransportFailure, Code::NetworkException, Code::NotController];
-        if code_of(error).is_some_and(|code| silent.contains(&code) || lost.contains(&code)) {
+    /// Asks something of the client, which is made anew for the next time if nobody answers.
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&C) -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+        let answer = question(&self.get());
+        if answer.as_ref().is_err_and(is_silence) {
             let fresh = Arc::new(self.config.create_with_context(Context::default())?);
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
-        Ok(())
+        answer
     }
+}
+
+fn is_silence(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let silent = [Code::OperationTimedOut, Code::RequestTimedOut, Code::TimedOutQueue, Code::AllBrokersDown];
+    let lost = [Code::BrokerTransportFailure, Code::NetworkException, Code::NotController];
+    code_of(error).is_some_and(|code| silent.contains(&code) || lost.contains(&code))
 }
 
 /// The code of an error, if librdkafka or a broker has told one.

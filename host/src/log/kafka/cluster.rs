@@ -127,7 +127,7 @@ impl Cluster {
     /// How many partitions a topic has, as one broker knows it.
     fn heard_of(&self, name: &str, patience: Duration) -> Result<Option<u32>, LogError> {
         self.within(patience, "asking for a topic", || {
-            let metadata = self.plain.get().fetch_metadata(Some(name), REQUEST)?;
+            let metadata = self.plain.ask(|plain| plain.fetch_metadata(Some(name), REQUEST))?;
             let Some(topic) = metadata.topics().first() else { return Ok(None) };
             match topic.error() {
                 None => Ok(Some(topic.partitions().len() as u32)),
@@ -180,12 +180,12 @@ impl Cluster {
 
     /// The brokers, and one topic or all.
     pub(super) fn metadata(&self, topic: Option<&str>) -> Result<Metadata, LogError> {
-        self.patiently("asking for topics", || self.plain.get().fetch_metadata(topic, REQUEST))
+        self.patiently("asking for topics", || self.plain.ask(|plain| plain.fetch_metadata(topic, REQUEST)))
     }
 
     /// The first offset that is kept and the one after the last record that is committed.
     pub(super) fn range(&self, topic: &str, partition: u32) -> Result<(i64, i64), LogError> {
-        let ask = || self.plain.get().fetch_watermarks(topic, partition as i32, REQUEST);
+        let ask = || self.plain.ask(|plain| plain.fetch_watermarks(topic, partition as i32, REQUEST));
         self.patiently("asking for offsets", ask)
     }
 
@@ -213,12 +213,12 @@ impl Cluster {
 
     /// The first offset, asked once.
     pub(super) fn start(&self, topic: &str, partition: u32) -> Result<i64, KafkaError> {
-        self.plain.get().fetch_watermarks(topic, partition as i32, REQUEST).map(|(start, _)| start)
+        Ok(self.plain.ask(|plain| plain.fetch_watermarks(topic, partition as i32, REQUEST))?.0)
     }
 
     /// The offset after the last record, committed or not.
     pub(super) fn head(&self, topic: &str, partition: u32) -> Result<i64, LogError> {
-        let ask = || self.uncommitted.get().fetch_watermarks(topic, partition as i32, REQUEST);
+        let ask = || self.uncommitted.ask(|all| all.fetch_watermarks(topic, partition as i32, REQUEST));
         Ok(self.patiently("asking for offsets", ask)?.1)
     }
 
@@ -254,7 +254,8 @@ impl Cluster {
 
     /// All groups of the cluster, or one, with how they are.
     pub(super) fn groups(&self, only: Option<&str>) -> Result<Vec<(String, String)>, LogError> {
-        let told = self.patiently("asking for groups", || self.plain.get().fetch_group_list(only, REQUEST))?;
+        let ask = || self.plain.ask(|plain| plain.fetch_group_list(only, REQUEST));
+        let told = self.patiently("asking for groups", ask)?;
         let mut groups: Vec<_> =
             told.groups().iter().map(|group| (group.name().to_owned(), group.state().to_owned())).collect();
         groups.sort_unstable();
@@ -288,7 +289,7 @@ impl Cluster {
         })?;
         self.remember(name);
         self.patiently("waiting for a new topic", || {
-            let metadata = self.plain.get().fetch_metadata(Some(name), REQUEST)?;
+            let metadata = self.plain.ask(|plain| plain.fetch_metadata(Some(name), REQUEST))?;
             let is_ready = metadata.topics().first().is_some_and(|topic| {
                 topic.partitions().len() >= partitions as usize && topic.partitions().iter().all(|p| p.leader() >= 0)
             });
@@ -344,10 +345,7 @@ impl Cluster {
         doing: &str,
         mut attempt: impl FnMut(&AdminClient<Context>) -> Result<T, KafkaError>,
     ) -> Result<T, LogError> {
-        self.within(patience, doing, || {
-            let done = attempt(&self.admin());
-            done.or_else(|error| self.admin.renew_after(&error).and(Err(error)))
-        })
+        self.within(patience, doing, || self.admin.ask(&mut attempt))
     }
 
     /// The admin client.
@@ -370,8 +368,6 @@ impl Cluster {
             match attempt() {
                 Ok(done) => return Ok(done),
                 Err(error) if is_passing(&error) && begin.elapsed() < patience => {
-                    let renewed = self.plain.renew_after(&error).and_then(|()| self.uncommitted.renew_after(&error));
-                    renewed.map_err(|error| self.failed(error))?;
                     if !told && begin.elapsed() > Duration::from_secs(2) {
                         told = true;
                         tracing::warn!(%error, brokers = self.options.bootstrap, "{doing}: waiting for the brokers");
