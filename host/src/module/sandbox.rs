@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wasmtime::component::{Linker, Val};
+use wasmtime::component::{Linker, Resource, Val};
 use wasmtime::{Cache, CacheConfig, Config, Engine, ResourceLimiter, StoreContextMut};
 use wasmtime_wasi::clocks::WasiClocksView as _;
+use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as _;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
@@ -48,12 +49,19 @@ pub(super) struct State {
     wasi: WasiCtx,
     table: ResourceTable,
     limits: Limits,
-    /// Bytes of all memories and elements of all tables, and what of them the last growth asked for.
-    memory_bytes: usize,
-    memory_asked: usize,
-    table_elements: usize,
-    table_asked: usize,
+    /// Bytes of all memories.
+    memories: Sum,
+    /// Elements of all tables.
+    tables: Sum,
     pub output: Output,
+}
+
+/// What several things that grow have together.
+#[derive(Default)]
+struct Sum {
+    total: usize,
+    /// Of which this was added last.
+    added: usize,
 }
 
 impl Sandbox {
@@ -119,15 +127,12 @@ fn limit_waiting(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut clock = linker.instance("wasi:clocks/monotonic-clock@0.2.12")?;
     clock.func_wrap("subscribe-duration", |mut store: StoreContextMut<'_, State>, (nanoseconds,): (u64,)| {
-        let state = store.data_mut();
-        let longest = state.longest_wait();
-        Ok((state.clocks().subscribe_duration(nanoseconds.min(longest))?,))
+        Ok((store.data_mut().wait(nanoseconds)?,))
     })?;
     clock.func_wrap("subscribe-instant", |mut store: StoreContextMut<'_, State>, (when,): (u64,)| {
         let state = store.data_mut();
-        let longest = state.longest_wait();
-        let nanoseconds = when.saturating_sub(state.clocks().now()?);
-        Ok((state.clocks().subscribe_duration(nanoseconds.min(longest))?,))
+        let now = state.clocks().now()?;
+        Ok((state.wait(when.saturating_sub(now))?,))
     })?;
     linker.allow_shadowing(false);
     Ok(())
@@ -137,14 +142,32 @@ impl State {
     /// Nothing granted: no files, no network, no environment, no arguments, an empty standard input.
     pub fn new(output: Output, limits: Limits) -> Self {
         let wasi = WasiCtxBuilder::new().stdout(output.stdout()).stderr(output.stderr()).build();
-        let table = ResourceTable::new();
-        let (memory_bytes, memory_asked, table_elements, table_asked) = (0, 0, 0, 0);
-        Self { wasi, table, limits, memory_bytes, memory_asked, table_elements, table_asked, output }
+        let (memories, tables) = (Sum::default(), Sum::default());
+        Self { wasi, table: ResourceTable::new(), limits, memories, tables, output }
     }
 
-    /// In nanoseconds: longer than a call may take, also by a clock that ticks late.
-    fn longest_wait(&self) -> u64 {
-        self.limits.time_ms.saturating_add(LATE_MS).saturating_mul(1_000_000)
+    /// Ready after so many nanoseconds, or as soon as that is longer than a call may take, also by a clock that ticks late.
+    fn wait(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let longest = self.limits.time_ms.saturating_add(LATE_MS).saturating_mul(1_000_000);
+        self.clocks().subscribe_duration(nanoseconds.min(longest))
+    }
+}
+
+impl Sum {
+    /// Counts that one of them grows, or tells what they would have, if that is more than the limit.
+    fn grow(&mut self, current: usize, desired: usize, limit: usize) -> Result<(), usize> {
+        let added = desired.saturating_sub(current);
+        let total = self.total.saturating_add(added);
+        if total > limit {
+            return Err(total);
+        }
+        *self = Self { total, added };
+        Ok(())
+    }
+
+    /// The last one has not grown after all.
+    fn take_back(&mut self) {
+        self.total -= std::mem::take(&mut self.added);
     }
 }
 
@@ -156,33 +179,23 @@ impl WasiView for State {
 
 impl ResourceLimiter for State {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let asked = desired.saturating_sub(current);
-        let wanted = self.memory_bytes.saturating_add(asked);
-        if wanted <= self.limits.memory_bytes {
-            (self.memory_bytes, self.memory_asked) = (wanted, asked);
-            return Ok(true);
-        }
+        let limit = self.limits.memory_bytes;
         // An error instead of `false`: a guest that is told no aborts anyway, and without saying why.
-        Err(MemoryLimit { wanted, limit: self.limits.memory_bytes }.into())
+        let refused = |wanted| MemoryLimit { wanted, limit }.into();
+        self.memories.grow(current, desired, limit).map(|()| true).map_err(refused)
     }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory_bytes -= std::mem::take(&mut self.memory_asked);
+        self.memories.take_back();
         Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let asked = desired.saturating_sub(current);
-        let wanted = self.table_elements.saturating_add(asked);
-        let may = wanted <= TABLE_ELEMENTS;
-        if may {
-            (self.table_elements, self.table_asked) = (wanted, asked);
-        }
-        Ok(may)
+        Ok(self.tables.grow(current, desired, TABLE_ELEMENTS).is_ok())
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.table_elements -= std::mem::take(&mut self.table_asked);
+        self.tables.take_back();
         Ok(())
     }
 
