@@ -49,6 +49,8 @@ struct Reader {
     group: String,
     topic: String,
     role: String,
+    /// Positions, by partition, that are known to have a record behind them: a read is not cheap.
+    unread: BTreeMap<u32, i64>,
 }
 
 /// How often a drain looks how far everyone is.
@@ -104,7 +106,12 @@ pub fn run(
             StageTask::new(stage.clone(), writers, counters.clone())
         };
         let group = format!("{}.{}", built.name, stage.name);
-        readers.push(Reader { group: group.clone(), topic: stage.from.clone(), role: role.clone() });
+        readers.push(Reader {
+            group: group.clone(),
+            topic: stage.from.clone(),
+            role: role.clone(),
+            unread: BTreeMap::new(),
+        });
         start(log, &mut workers, &role, &group, (&stage.from, config.workers), pace, (&halt, &counters), task)?;
     }
     for (sink, config, from) in built.sinks {
@@ -117,20 +124,25 @@ pub fn run(
             SinkTask::new(sink.clone(), writers, counters.clone())
         };
         let group = format!("{}.{}", built.name, sink.name);
-        readers.push(Reader { group: group.clone(), topic: sink.from.clone(), role: role.clone() });
+        readers.push(Reader {
+            group: group.clone(),
+            topic: sink.from.clone(),
+            role: role.clone(),
+            unread: BTreeMap::new(),
+        });
         start(log, &mut workers, &role, &group, (&sink.from, config.workers), pace, (&halt, &counters), task)?;
     }
     let mut outcome = Outcome { counted: watched, ..Outcome::default() };
     let feeds_done = |feeds: &[Worker]| feeds.iter().all(|f| f.thread.is_finished());
     let read = |watched: &Watched| watched.iter().map(|(_, counters)| counters.records_in.get()).sum::<u64>();
-    let (mut before, mut unread, mut told) = (None, Unread::new(), None);
+    let (mut before, mut told) = (None, None);
     while !stop.is_requested() {
         // Looking costs the log a read: not while records come.
         let now = Some(read(&outcome.counted));
         let is_quiet = std::mem::replace(&mut before, now) == now;
         let may_end = until == Until::Drained && is_quiet && feeds_done(&feeds);
         if may_end {
-            match drained(&**log, &readers, &workers, &mut unread) {
+            match drained(&**log, &mut readers, &workers) {
                 Ok(true) => break,
                 Ok(false) => told = None,
                 // The workers wait for a log that is away, or end; so does this.
@@ -219,16 +231,11 @@ fn spawn(role: String, run: impl FnOnce() -> Result<(), Stop> + Send + 'static) 
     Worker { role, thread }
 }
 
-/// Per reader, by its number, and partition.
-type Unread = BTreeMap<(usize, u32), i64>;
-
 /// Whether everyone has read everything, from the first reader to the last: once a topic is read to its end by all who
 /// write the next, the next grows no more. Who has failed is not waited for, not even in part, as nobody else may have the
 /// partitions of a worker that has ended; nor is anyone behind it.
-///
-/// `unread` remembers positions that have a record behind them, which is not looked for again: a read is not cheap.
-fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker], unread: &mut Unread) -> Result<bool, LogError> {
-    for (number, reader) in readers.iter().enumerate() {
+fn drained(log: &dyn Log, readers: &mut [Reader], workers: &[Worker]) -> Result<bool, LogError> {
+    for reader in readers {
         let has_failed = workers.iter().any(|w| w.role == reader.role && w.thread.is_finished());
         if has_failed {
             continue;
@@ -244,9 +251,9 @@ fn drained(log: &dyn Log, readers: &[Reader], workers: &[Worker], unread: &mut U
                 return Ok(false);
             }
             if position < p.end {
-                let is_known = unread.get(&(number, partition)) == Some(&position);
+                let is_known = reader.unread.get(&partition) == Some(&position);
                 if is_known || !log.read(&reader.topic, partition, position, 1)?.is_empty() {
-                    unread.insert((number, partition), position);
+                    reader.unread.insert(partition, position);
                     return Ok(false);
                 }
             }
