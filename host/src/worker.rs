@@ -104,7 +104,6 @@ const MAX_ABORTS: u32 = 20;
 /// How long to wait for what cannot be had at the moment: twice as long each time, up to eight times. Short enough for a log
 /// that wants to be polled.
 const WAIT: Duration = Duration::from_secs(1);
-
 /// Bytes of values after which a step is due, whatever the time: tasks keep what they made of them until the commit.
 const MAX_STEP_BYTES: usize = 256 << 20;
 
@@ -138,11 +137,10 @@ pub fn run(
         let is_due = |since: Instant| stopping || step.is_urgent || since.elapsed() >= pace.commit_interval;
         let due = step.since.is_some_and(is_due);
         if due {
-            match commit(session, task, &mut step) {
+            match commit(session, task, &mut step, counters) {
                 Ok(()) => {
                     (failed, waits) = (0, 0);
                     aborts.clear();
-                    counters.commits.add(1);
                 }
                 Err(Stop::Log(error)) if failed < MAX_FAILED_COMMITS && !stopping => {
                     failed += 1;
@@ -180,8 +178,8 @@ pub fn run(
                 if lost {
                     abort(session, task, &mut step)?;
                 } else if step.since.is_some() {
-                    match commit(session, task, &mut step) {
-                        Ok(()) => counters.commits.add(1),
+                    match commit(session, task, &mut step, counters) {
+                        Ok(()) => {}
                         // Done again, by whoever has the partition then.
                         Err(Stop::Log(error)) => {
                             tracing::warn!(%error, partition, "the last step before giving up a partition is thrown away");
@@ -207,8 +205,7 @@ pub fn run(
                     }
                     Flow::Halt { next, why } => {
                         step.positions.insert(partition, next);
-                        commit(session, task, &mut step)?;
-                        counters.commits.add(1);
+                        commit(session, task, &mut step, counters)?;
                         return Err(Stop::Policy(why));
                     }
                     Flow::Abort => {
@@ -231,13 +228,14 @@ pub fn run(
     }
 }
 
-fn commit(session: &mut dyn Session, task: &mut dyn Task, step: &mut Step) -> Result<(), Stop> {
+fn commit(session: &mut dyn Session, task: &mut dyn Task, step: &mut Step, counters: &Counters) -> Result<(), Stop> {
     let states = task.states()?;
     let rows = task.rows();
     let positions: Vec<(u32, i64)> = step.positions.iter().map(|(p, o)| (*p, *o)).collect();
     session.commit(Commit { positions: &positions, states: &states, rows: &rows })?;
     task.committed(states);
     *step = Step::default();
+    counters.commits.add(1);
     Ok(())
 }
 
