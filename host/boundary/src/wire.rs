@@ -143,14 +143,13 @@ impl<'a> Cursor<'a> {
     /// As for [`Cursor::long`].
     #[inline(always)]
     pub(crate) fn pass_long(&mut self) -> Result<(), WireError> {
-        if let Some(word) = self.bytes[self.at..].first_chunk::<8>() {
-            let last = !u64::from_le_bytes(*word) & CONTINUED;
-            if last != 0 {
-                self.at += last.trailing_zeros() as usize / 8 + 1;
-                return Ok(());
+        match word_of_varint(&self.bytes[self.at..]) {
+            Some((_, last)) => {
+                self.at += len_up_to(last);
+                Ok(())
             }
+            None => self.long().map(|_| ()),
         }
-        self.long().map(|_| ())
     }
 
     #[cold]
@@ -287,15 +286,10 @@ pub const fn unzigzag(raw: u64) -> i64 {
 /// The varint that `bytes` start with, and its length, which is zero if they do not start with one. All by value, so
 /// that a caller's position stays in a register.
 fn varint(bytes: &[u8]) -> (u64, usize) {
-    // Eight bytes are looked at as one word, which holds all of the number in most cases.
-    if let Some(word) = bytes.first_chunk::<8>() {
-        let word = u64::from_le_bytes(*word);
-        let last = !word & CONTINUED;
-        if last != 0 {
-            // The number is everything up to the first byte without the mark.
-            let groups = word & !CONTINUED & (last ^ (last - 1));
-            return (join_groups(groups), last.trailing_zeros() as usize / 8 + 1);
-        }
+    if let Some((word, last)) = word_of_varint(bytes) {
+        // The number is everything up to the first byte without the mark.
+        let groups = word & !CONTINUED & (last ^ (last - 1));
+        return (join_groups(groups), len_up_to(last));
     }
     let mut raw = 0u64;
     for (i, byte) in bytes.iter().take(MAX_VARINT_BYTES).enumerate() {
@@ -307,6 +301,21 @@ fn varint(bytes: &[u8]) -> (u64, usize) {
         }
     }
     (0, 0)
+}
+
+/// The first eight bytes as one word, which holds all of a varint in most cases, and the marks that its bytes lack: the
+/// lowest is that of the varint's last byte. None if it is longer, or if there are no eight bytes.
+#[inline(always)]
+fn word_of_varint(bytes: &[u8]) -> Option<(u64, u64)> {
+    let word = u64::from_le_bytes(*bytes.first_chunk::<8>()?);
+    let last = !word & CONTINUED;
+    (last != 0).then_some((word, last))
+}
+
+/// Bytes up to the lowest of these marks.
+#[inline(always)]
+fn len_up_to(last: u64) -> usize {
+    last.trailing_zeros() as usize / 8 + 1
 }
 
 /// Bytes of the longest varint: ten times seven bits hold 64.
