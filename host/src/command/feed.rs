@@ -12,6 +12,7 @@ use crate::cli::failure::Usage;
 use crate::config::{self, Input};
 use crate::feed::generate::{Generator, GeneratorOptions};
 use crate::format::reader::Format;
+use crate::log::is_topic_char;
 use crate::pipeline::{Purpose, Until, Watched, prepare, run as run_pipeline};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
@@ -132,9 +133,8 @@ fn name_of(file: &Path, topic: &str) -> String {
     let place = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let place = Sha256::new().chain_update(place.as_os_str().as_encoded_bytes()).chain_update([0]).chain_update(topic);
     let digest: String = place.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let name: String = name.chars().take(64).map(|c| if is_plain(c) { c } else { '-' }).collect();
+    let name: String = name.chars().take(64).map(|c| if is_topic_char(c) { c } else { '-' }).collect();
     format!("{name}-{digest}")
 }
 

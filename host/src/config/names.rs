@@ -1,5 +1,7 @@
 //! Which names are legal, and which known name an unknown one is nearest to.
 
+use crate::log::is_topic_char;
+
 /// Names of pipelines, feeds, stages and sinks: short enough that group and topic names made of them are legal.
 pub(super) const MAX_NAME: usize = 100;
 /// Kafka's limit.
@@ -17,8 +19,7 @@ pub(super) fn is_name(name: &str) -> bool {
 
 /// Whether it can be the name of a topic, as Kafka has it.
 pub(super) fn is_topic(name: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    (1..=MAX_TOPIC).contains(&name.len()) && name.chars().all(legal) && name != "." && name != ".."
+    (1..=MAX_TOPIC).contains(&name.len()) && name.chars().all(is_topic_char) && name != "." && name != ".."
 }
 
 /// Whether it can be the name of a table in every store.

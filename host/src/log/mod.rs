@@ -193,6 +193,11 @@ pub struct NewTopic {
     pub retention: Retention,
 }
 
+/// Whether it may stand in the name of a topic, as Kafka has it.
+pub(crate) fn is_topic_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
 // === impl NewTopic ===
 
 impl NewTopic {
@@ -202,8 +207,11 @@ impl NewTopic {
     /// [`LogError::BadName`], [`LogError::BadPartitions`].
     pub(crate) fn check(&self, max_partitions: u32) -> Result<(), LogError> {
         let name = &self.name;
-        let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.chars().all(is_legal) || name == "." || name == ".."
+        if name.is_empty()
+            || name.len() > MAX_NAME_BYTES
+            || !name.chars().all(is_topic_char)
+            || name == "."
+            || name == ".."
         {
             return Err(LogError::BadName(name.clone()));
         }
