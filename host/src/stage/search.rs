@@ -2,7 +2,8 @@
 //!
 //! A call of many records failed, and nobody knows which record did it. The batch is tried again in halves: what passes
 //! is done, what fails is halved, until a single record fails. Offsets are used, not indices, because after an abort the
-//! log may cut its batches elsewhere.
+//! log may cut its batches elsewhere: a search lives until the commit, and what fails beside it makes it longer, so that
+//! no abort undoes what an earlier one was for.
 
 /// Where to look, in offsets of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +14,20 @@ pub(super) struct Search {
     until: i64,
     /// Something before this is bad; nothing is known from here on.
     suspect: i64,
+    /// All of it is done.
+    is_over: bool,
 }
 
 impl Search {
     /// A call of the records from offset `from` up to, not including, `until` failed.
     pub fn new(from: i64, until: i64) -> Self {
-        Self { from, until, suspect: until }
+        Self { from, until, suspect: until, is_over: false }
+    }
+
+    /// ## Searching, or over => Searching
+    /// Another call failed, outside: the search is for both.
+    pub fn and(self, other: Self) -> Self {
+        Self::new(self.from.min(other.from), self.until.max(other.until))
     }
 
     /// Whether the record with this offset is among those that are searched.
@@ -32,7 +41,8 @@ impl Search {
         let size = match ahead.first() {
             Some(first) if *first < self.from => before(self.from),
             Some(first) if *first < self.suspect => before(self.suspect) / 2,
-            _ => before(self.until),
+            Some(first) if *first < self.until => before(self.until),
+            _ => ahead.len(),
         };
         size.max(1).min(ahead.len())
     }
@@ -44,9 +54,14 @@ impl Search {
     }
 
     /// ## Searching => Searching, or over
-    /// Everything before `next` is done. Tells whether the search goes on.
-    pub fn passed(&self, next: i64) -> bool {
-        next < self.until
+    /// Everything before `next` is done.
+    pub fn passed(&mut self, next: i64) {
+        self.is_over |= next >= self.until;
+    }
+
+    /// Whether all of it is done.
+    pub fn is_over(&self) -> bool {
+        self.is_over
     }
 }
 
@@ -76,7 +91,8 @@ mod tests {
                 at += tried.len();
             }
             if at < offsets.len() {
-                assert!(now.passed(offsets[at]));
+                now.passed(offsets[at]);
+                assert!(!now.is_over());
             }
         }
         (found, calls)
@@ -90,6 +106,17 @@ mod tests {
             assert_eq!(play(&offsets, &bad).0, bad);
         }
         assert_eq!(play(&offsets, &offsets).0, offsets);
+    }
+
+    #[test]
+    fn what_fails_elsewhere_makes_the_search_longer() {
+        let mut search = Search::new(10, 20);
+        search.passed(20);
+        assert!(search.is_over() && !search.covers(20));
+        let both = search.and(Search::new(20, 90));
+        assert!(!both.is_over() && both.covers(10) && both.covers(89) && !both.covers(90));
+        let offsets: Vec<i64> = (0..100).collect();
+        assert_eq!([both.take(&offsets), both.take(&offsets[10..]), both.take(&offsets[90..])], [10, 40, 10]);
     }
 
     #[test]

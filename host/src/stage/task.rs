@@ -400,7 +400,8 @@ impl Task for StageTask {
                     tracing::debug!(stage = self.stage.name, partition, offset = first, records = size, %fault, "call failed");
                     let known = self.partitions.entry(partition).or_default();
                     if !searching && (stateful || size > 1) {
-                        known.search = Some(Search::new(first, next));
+                        let search = Search::new(first, next);
+                        known.search = Some(known.search.map_or(search, |earlier| earlier.and(search)));
                         if stateful {
                             // What this instance did since the last commit is gone with it.
                             return Ok(Flow::Abort);
@@ -416,12 +417,10 @@ impl Task for StageTask {
                 }
             }
             let next = offsets.get(at).copied().unwrap_or(offsets[offsets.len() - 1] + 1);
-            if let Some(known) = self.partitions.get_mut(&partition)
-                && known.search.is_some_and(|s| !s.passed(next))
-            {
-                known.search = None;
-                // A later fault would throw away what was found, and the search for the one undo that for the other.
-                is_found |= self.stage.module.is_stateful();
+            if let Some(search) = self.partitions.get_mut(&partition).and_then(|known| known.search.as_mut()) {
+                search.passed(next);
+                // A later fault would throw away what was found.
+                is_found |= search.is_over() && stateful;
             }
             if let Some(why) = self.halt.take() {
                 return Ok(Flow::Halt { next, why });
@@ -460,6 +459,7 @@ impl Task for StageTask {
         }
         for known in self.partitions.values_mut() {
             (known.checkpoint, known.touched) = (None, false);
+            known.search = known.search.filter(|search| !search.is_over());
         }
         self.committed_in_a_row = self.letters_in_a_row;
     }
