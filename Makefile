@@ -82,7 +82,7 @@ services: python ## Starts three Kafka brokers and a schema registry as processe
 	@echo 'They keep their data in .services/run, and stop with `make services-stop`. More: tests/services/README.md'
 
 downloads: python
-	@$(SERVICES) fetch kafka registry clients >/dev/null
+	@$(SERVICES) fetch kafka registry clients java >/dev/null
 
 python:
 	@command -v python3 >/dev/null || { echo 'python3 is missing: install it (on Debian and Ubuntu: apt install python3 python3-venv)' >&2; exit 1; }

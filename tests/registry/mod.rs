@@ -3,6 +3,7 @@
 
 mod client;
 mod faults;
+mod java;
 mod others;
 mod program;
 mod tls;

@@ -16,9 +16,13 @@ use crate::support::{Folder, services, top};
 /// Runs the client over lines of JSON.
 fn client(arguments: &[&str], lines: &[Value]) -> Vec<Value> {
     let script = top().join("tests/services/clients/avro.py");
-    let mut command = Command::new(services::python());
-    command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("Python");
+    through(Command::new(services::python()).arg(script).args(arguments), lines)
+}
+
+/// What a program makes of lines of JSON.
+pub fn through(command: &mut Command, lines: &[Value]) -> Vec<Value> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the client");
     let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let mut stdin = child.stdin.take().expect("piped");
     let feeder = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
@@ -30,7 +34,7 @@ fn client(arguments: &[&str], lines: &[Value]) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -52,7 +56,7 @@ fn taken(folder: &Folder, topic: &str) -> Vec<Value> {
 }
 
 /// What the host shows of a topic.
-fn shown(folder: &Folder, topic: &str) -> Vec<Value> {
+pub fn shown(folder: &Folder, topic: &str) -> Vec<Value> {
     let read = folder.host(&["topics", "read", topic, "--until-end"]);
     read.must_end(0);
     read.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
@@ -95,7 +99,8 @@ fn folder(name: &str, url: &str, form: &str, strategy: &str) -> Folder {
     folder
 }
 
-fn with_guids() -> Front {
+/// The registry, with GUIDs.
+pub fn with_guids() -> Front {
     Front::start(|_| Reply::Guids)
 }
 

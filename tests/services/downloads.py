@@ -17,7 +17,7 @@ CACHE = Path(os.environ.get("SERVICES_CACHE", PROJECT / ".services/downloads")).
 # Versions of Java that a service runs on: from, and up to but not including. Older code of Cassandra's needs a
 # security manager, which Java 24 has no more.
 JAVA = {"kafka": (17, 99), "registry": (17, 99), "cassandra": (17, 24)}
-INSTALL = "on Debian and Ubuntu: apt install openjdk-17-jre-headless maven python3-venv"
+INSTALL = "on Debian and Ubuntu: apt install openjdk-17-jdk-headless maven python3-venv"
 
 
 def java(service):
@@ -76,6 +76,24 @@ def clients():
             run([str(part / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
                  "--no-deps", "--only-binary", ":all:", "--requirement", str(wanted)])
     return folder / "bin/python"
+
+
+def java_client():
+    """The class path of Java's own client of Kafka, with another registry's Avro serializers."""
+    home = HERE / "clients/java"
+    with made_once("java", [home / "pom.xml", home / "Client.java"]) as (folder, part):
+        if part:
+            for tool in ("mvn", "javac"):
+                if not shutil.which(tool):
+                    raise Failed(f"there is no `{tool}`, which makes the Java client; {INSTALL}")
+            say(f"downloading the jars of {(home / 'pom.xml').relative_to(PROJECT)} from Maven Central into {folder} (once)")
+            run(["mvn", "-B", "-q", "-f", str(home / "pom.xml"), "generate-resources", f"-Dlib={part}"])
+            run(["javac", "-cp", f"{part}/*", "-d", f"{part}/classes", str(home / "Client.java")])
+    return f"{folder}/*:{folder}/classes"
+
+
+# Other people's clients, and what tells how to run each.
+CLIENTS = {"clients": clients, "java": java_client}
 
 
 def run(command):

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Real Kafka, Cassandra and a schema registry as ordinary processes on loopback, to test with and to try things out.
 
-  services.py fetch NAME...                  download what a service needs, once; NAME may also be `clients`
+  services.py fetch NAME...                  download what a service needs, once; NAME may also be `clients` or
+                                             `java`: what other people's clients are run with
   services.py start SERVICE[=NODES]... [--usual-ports] [--node I] [--set KEY=VALUE]...
                                              start what is down and wait until it answers; ports, data and settings of
                                              an earlier start are kept; an empty VALUE removes the key
@@ -57,7 +58,7 @@ def parse(words):
         parser.error(f"{args.verb} of what?")
     if args.verb == "kill" and args.node is None:
         parser.error("kill needs --node")
-    known = [*KINDS, "clients"] if args.verb == "fetch" else [*KINDS]
+    known = [*KINDS, *downloads.CLIENTS] if args.verb == "fetch" else [*KINDS]
     counts = {}
     for word in args.service:
         name, _, count = word.partition("=")
@@ -73,7 +74,7 @@ def obey(words, tied=False):
     names = list(counts)
     if args.verb == "fetch":
         for name in names:
-            print(downloads.clients() if name == "clients" else downloads.jars(name))
+            print(downloads.CLIENTS[name]() if name in downloads.CLIENTS else downloads.jars(name))
     elif args.verb == "start":
         settings = [s.partition("=")[::2] for s in args.set]
         for name, count in counts.items():

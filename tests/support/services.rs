@@ -62,14 +62,21 @@ pub fn free_port() -> u16 {
 
 /// A Python that has confluent-kafka, other people's client.
 pub fn python() -> PathBuf {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    let path = PYTHON.get_or_init(|| {
-        let output =
-            Command::new("python3").arg(script()).args(["fetch", "clients"]).output().expect("python3 is needed");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
-    });
-    path.clone()
+    static PYTHON: OnceLock<String> = OnceLock::new();
+    PYTHON.get_or_init(|| fetched("clients")).into()
+}
+
+/// The class path of `tests/services/clients/java/Client.java`, a client that shares no code with ours.
+pub fn java_classes() -> &'static str {
+    static CLASSES: OnceLock<String> = OnceLock::new();
+    CLASSES.get_or_init(|| fetched("java"))
+}
+
+/// What tells how to run other people's clients, which are downloaded once.
+fn fetched(name: &str) -> String {
+    let output = Command::new("python3").arg(script()).args(["fetch", name]).output().expect("python3 is needed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("a path").trim().to_owned()
 }
 
 fn script() -> PathBuf {
