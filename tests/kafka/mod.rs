@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
 mod example;
+mod feeds;
 mod hosts;
 mod judge;
 mod killed;

@@ -14,7 +14,7 @@ use crate::support::front::guid;
 use crate::support::{Folder, services, top};
 
 /// Runs the client: `verb`, then brokers, the registry's own address, and the rest.
-fn java(verb: &str, rest: &[&str], lines: &[Value]) -> Vec<Value> {
+pub fn java(verb: &str, rest: &[&str], lines: &[Value]) -> Vec<Value> {
     let registry = services::registry().address().split("/apis").next().expect("an address");
     // Small, and quick to start.
     let options =

@@ -3,7 +3,7 @@
 
 mod client;
 mod faults;
-mod java;
+pub mod java;
 mod others;
 mod program;
 mod tls;

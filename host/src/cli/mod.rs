@@ -17,7 +17,7 @@ mod dead_letters;
 pub(crate) mod failure;
 mod grid;
 mod logging;
-mod place;
+pub(crate) mod place;
 mod replay;
 mod table;
 mod topics;
@@ -83,7 +83,9 @@ Examples:
 Examples:
   host feed generate --count 1000 --to bespoke.avro.product --key id
   host feed generate --count 10 --to -                               JSON lines on standard output
-  host feed prices.csv --to bespoke.avro.product --key id")]
+  host feed prices.csv --to bespoke.avro.product --key id
+  host feed generate --count 1000000 --to products --key id --brokers localhost:9092,localhost:9093
+  host feed prices.csv --to prices --brokers localhost:9092 --registry http://localhost:8081")]
     Feed(feed::FeedArgs),
     /// Look into topics, and make, change or delete them.
     Topics(topics::Arguments),

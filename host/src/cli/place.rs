@@ -1,7 +1,9 @@
 //! Which log a command is about: that of a pipeline file, or a file by itself.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -12,13 +14,17 @@ use crate::log::Log;
 use crate::log::embedded::{EmbeddedLog, Options};
 use crate::log::kafka;
 use crate::pipeline::{Location, OpenLog};
-use crate::schema::{Compatibility, FileRegistry, Registry, SubjectNames};
+use crate::schema::framing::Form;
+use crate::schema::{Compatibility, FileRegistry, Registry, SubjectNames, http};
 
 /// How the topics of dead letters end, unless a pipeline names them otherwise.
 const DEAD_LETTERS: &str = ".dead-letters";
 
 /// How the file of schema ids beside a log ends, unless a pipeline names it otherwise.
 const IDS: &str = "schemas.json";
+
+/// How long an address of a registry may take for an answer: it takes milliseconds.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a log is named on the command line.
 #[derive(Debug, clap::Args)]
@@ -35,9 +41,17 @@ pub(super) struct PlaceArguments {
     #[arg(long, value_name = "HOST:PORT,…", conflicts_with_all = ["log", "pipeline"])]
     brokers: Option<String>,
 
+    /// A setting of the Kafka client, such as security.protocol=ssl; again for more
+    #[arg(long, value_name = "NAME=VALUE", requires = "brokers")]
+    property: Vec<String>,
+
     /// The file of schema ids, with `--log` or `--brokers` [default: the one beside the log]
     #[arg(long, value_name = "FILE", conflicts_with = "pipeline")]
     ids: Option<PathBuf>,
+
+    /// The schema registry, with `--brokers`
+    #[arg(long, value_name = "URL", requires = "brokers", conflicts_with = "ids")]
+    registry: Option<String>,
 
     /// Override a key of the pipeline, such as log.path=other.db
     #[arg(long, value_name = "KEY=VALUE", conflicts_with_all = ["log", "brokers"])]
@@ -53,7 +67,7 @@ pub(super) struct Place {
 
 /// Where schemas are found.
 enum Schemas {
-    /// In the registry of a pipeline.
+    /// In the registry of a pipeline, or as one would have it.
     Pipeline(Box<config::Schemas>),
     /// By the ids of a file.
     Ids(PathBuf),
@@ -73,15 +87,47 @@ impl PlaceArguments {
             return Ok(Place { location, schemas: Schemas::Ids(ids), dead_letters: None });
         }
         if let Some(brokers) = &self.brokers {
-            let options = kafka::Options::new(brokers, kafka::Guarantee::AtLeastOnce);
+            let mut options = kafka::Options::new(brokers, kafka::Guarantee::AtLeastOnce);
+            options.properties = properties(&self.property)?;
             let location = Location::Brokers(Box::new(options));
-            let schemas = self.ids.clone().map_or(Schemas::Unknown, Schemas::Ids);
+            let schemas = match (&self.registry, &self.ids) {
+                (Some(urls), _) => Schemas::Pipeline(Box::new(behind(urls))),
+                (None, Some(ids)) => Schemas::Ids(ids.clone()),
+                (None, None) => Schemas::Unknown,
+            };
             return Ok(Place { location, schemas, dead_letters: None });
         }
         let pipeline = load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
         let location = Location::of(&pipeline);
         let schemas = Schemas::Pipeline(Box::new(pipeline.schemas));
         Ok(Place { location, schemas, dead_letters: Some(pipeline.dead_letters.topic) })
+    }
+}
+
+/// Settings of the Kafka client.
+pub(crate) fn properties(typed: &[String]) -> Result<BTreeMap<String, String>, Usage> {
+    let split = |property: &String| {
+        let wrong = || Usage::new(format!("`--property {property}`: write it as NAME=VALUE"));
+        property.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(wrong)
+    };
+    typed.iter().map(split).collect()
+}
+
+/// A registry that is only asked.
+fn behind(urls: &str) -> config::Schemas {
+    let settings = http::Settings {
+        urls: urls.split(',').map(str::to_owned).collect(),
+        credentials: None,
+        ca: None,
+        timeout: REGISTRY_TIMEOUT,
+        register: false,
+    };
+    config::Schemas {
+        dir: PathBuf::new(),
+        registry: RegistryKind::Http(settings),
+        compatibility: Compatibility::default(),
+        subject: SubjectNames::default(),
+        schema_id: Form::default(),
     }
 }
 

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
-use super::{PIPELINE, assemble, load, open_log};
+use super::{PIPELINE, assemble_with, feed_brokers, load, open_log, schema_dir};
 use crate::cli::failure::Usage;
 use crate::config::{self, Input};
 use crate::feed::generate::{Generator, GeneratorOptions};
 use crate::format::reader::Format;
 use crate::log::is_topic_char;
-use crate::pipeline::{Purpose, Until, Watched, prepare, run as run_pipeline};
+use crate::metrics::Counters;
+use crate::pipeline::{OpenLog, Purpose, Until, Watched, prepare, run as run_pipeline};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 
@@ -28,6 +29,24 @@ pub struct FeedArgs {
     /// The pipeline whose log and schemas are used; by default pipeline.toml in this folder
     #[arg(long, value_name = "FILE")]
     pub pipeline: Option<PathBuf>,
+    /// The brokers of a Kafka cluster, without a pipeline
+    #[arg(long, value_name = "HOST:PORT,…", conflicts_with = "pipeline")]
+    pub brokers: Option<String>,
+    /// A setting of the Kafka client, such as security.protocol=ssl; again for more
+    #[arg(long, value_name = "NAME=VALUE", requires = "brokers")]
+    pub property: Vec<String>,
+    /// The schema registry, with `--brokers`
+    #[arg(long, value_name = "URL", requires = "brokers")]
+    pub registry: Option<String>,
+    /// Register the schema there if the registry does not have it
+    #[arg(long, requires = "registry")]
+    pub register: bool,
+    /// The file of schema ids, without a registry [default: kafka.schemas.json]
+    #[arg(long, value_name = "FILE", requires = "brokers", conflicts_with = "registry")]
+    pub ids: Option<PathBuf>,
+    /// The Avro schema of the records, with `--brokers`; by default the registry's newest, or the generator's own
+    #[arg(long, value_name = "FILE", requires = "brokers")]
+    pub schema: Option<PathBuf>,
     /// A field that makes the key; again for more
     #[arg(long, value_name = "FIELD")]
     pub key: Vec<String>,
@@ -75,23 +94,50 @@ pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result
         lines(args, out, shutdown)?;
         return Ok(true);
     }
-    let path = args.pipeline.clone().unwrap_or_else(|| PathBuf::from(PIPELINE));
-    let mut config = load(&path, &args.set)?;
+    let feed = configured(args)?;
+    let (mut config, dir) = match &args.brokers {
+        Some(brokers) => feed_brokers::pipeline(args, brokers)?,
+        None => {
+            let config = load(&args.pipeline.clone().unwrap_or_else(|| PathBuf::from(PIPELINE)), &args.set)?;
+            let dir = schema_dir(&config.schemas)?;
+            (config, dir)
+        }
+    };
     config.stages.clear();
     config.sinks.clear();
-    config.feeds = vec![configured(args)?];
-    let log = open_log(&config)?;
-    let built = assemble(&config, Purpose::Run(shutdown.clone()))?;
-    prepare(&built, &config, &log)?;
-    let log = log.log();
+    config.feeds = vec![feed.clone()];
+    let open = open_log(&config)?;
+    let mut built = assemble_with(&config, &dir, Purpose::Run(shutdown.clone()))?;
+    if args.brokers.is_some() && !config.create_topics {
+        // Only what cannot be fed needs the topic of dead letters, and says so when it is not there.
+        built.topics.retain(|topic| topic.name == args.to);
+    }
+    prepare(&built, &config, &open)?;
+    let group = config.group(&format!("feed.{}", feed.name));
     let mut progress = Progress::new(&|_| None);
     let tick = |watched: &Watched| progress.tick(watched);
-    let outcome = run_pipeline(built, &log, config.log.commit_interval, Until::Drained, shutdown, tick)?;
+    let outcome = run_pipeline(built, &open.log(), config.log.commit_interval, Until::Drained, shutdown, tick)?;
     progress.finish(&outcome.counted);
+    if let (OpenLog::Kafka(log), false) = (&open, is_file(&feed)) {
+        // Nobody takes it up again, so its place is of no more use.
+        log.forget(&group).unwrap_or_else(|error| tracing::debug!(%error, group, "its state is left behind"));
+    }
+    // Only what is committed counts, which on Kafka is on all replicas.
+    let count = |of: fn(&Counters) -> u64| outcome.counted.iter().map(|(_, counters)| of(counters)).sum::<u64>();
+    writeln!(out, "{} records written to {}", count(|c| c.records_out.get()), args.to)?;
+    let letters = count(|c| c.dead_letters.get());
+    if letters > 0 {
+        writeln!(out, "{letters} dead letters written to {}", config.dead_letters.topic)?;
+    }
     for (role, why) in &outcome.failed {
         tracing::error!(role, why, "ended early");
     }
     Ok(outcome.failed.is_empty())
+}
+
+/// What is read once and taken up again where it was left.
+fn is_file(feed: &config::Feed) -> bool {
+    matches!(feed.source, config::Source::File { input: Input::File(_), .. })
 }
 
 fn options(args: &FeedArgs) -> GeneratorOptions {

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod feed;
+mod feed_brokers;
 pub mod inspect;
 mod pipe;
 pub mod run;
@@ -34,17 +35,14 @@ fn sandbox() -> Result<Sandbox> {
     Sandbox::new(cache).map_err(|e| anyhow!("the WebAssembly engine does not start: {e:#}"))
 }
 
-/// The schemas of a pipeline and the registry that gives them ids.
-fn schemas(config: &Pipeline, purpose: Purpose) -> Result<(SchemaDir, Arc<SchemaStore>)> {
-    let config = &config.schemas;
-    let dir = match &config.registry {
+/// The schemas of a pipeline.
+fn schema_dir(config: &Schemas) -> Result<SchemaDir> {
+    Ok(match &config.registry {
         _ if config.dir.is_file() => SchemaDir::single(&config.dir)?,
         // With a registry a pipeline may well have no schemas of its own.
         RegistryKind::Http(_) if !config.dir.exists() => SchemaDir::default(),
         _ => SchemaDir::read(&config.dir)?,
-    };
-    let naming = Naming { subjects: config.subject, form: config.schema_id };
-    Ok((dir, Arc::new(SchemaStore::new(registry(config)?, naming, purpose))))
+    })
 }
 
 /// The registry of a pipeline. Nothing is asked of it yet.
@@ -67,10 +65,16 @@ fn schema_in(file: &Path) -> Result<Schema> {
 
 /// Everything that a configuration means, but for its log.
 fn assemble(config: &Pipeline, purpose: Purpose) -> Result<Built> {
+    assemble_with(config, &schema_dir(&config.schemas)?, purpose)
+}
+
+/// The same with schemas from elsewhere.
+fn assemble_with(config: &Pipeline, dir: &SchemaDir, purpose: Purpose) -> Result<Built> {
     config.require_built_in()?;
     let sandbox = sandbox()?;
-    let (dir, schemas) = schemas(config, purpose)?;
-    Ok(build(config, &sandbox, &dir, schemas)?)
+    let naming = Naming { subjects: config.schemas.subject, form: config.schemas.schema_id };
+    let schemas = Arc::new(SchemaStore::new(registry(&config.schemas)?, naming, purpose));
+    Ok(build(config, &sandbox, dir, schemas)?)
 }
 
 /// The log, to run on it.

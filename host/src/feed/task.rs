@@ -128,6 +128,8 @@ impl FeedTask {
         let mut key = Vec::new();
         let limit = session.max_record_bytes(&self.topic).saturating_sub(v2::AROUND_RECORD_BYTES);
         let mut open_since: Option<Instant> = None;
+        // Of the open step: a step that is thrown away was not written.
+        let (mut records_open, mut letters_open) = (0, 0);
         loop {
             let mut batch = BatchBuilder::new();
             let name = self.name.clone();
@@ -183,9 +185,8 @@ impl FeedTask {
             if diverted > 0 {
                 session.divert(&self.dead_letters, &letters.finish())?;
             }
-            self.counters.records_in.add(records + diverted);
-            self.counters.records_out.add(records);
-            self.counters.dead_letters.add(diverted);
+            records_open += records;
+            letters_open += diverted;
             if records + diverted > 0 {
                 open_since.get_or_insert_with(Instant::now);
             }
@@ -198,6 +199,9 @@ impl FeedTask {
                     session.commit(Commit { states: &states, ..Commit::default() })?;
                     own.last = Some(own.tried.take());
                     self.counters.commits.add(1);
+                    self.counters.records_in.add(records_open + letters_open);
+                    self.counters.records_out.add(std::mem::take(&mut records_open));
+                    self.counters.dead_letters.add(std::mem::take(&mut letters_open));
                 }
                 if ended || stopping {
                     return Ok(());

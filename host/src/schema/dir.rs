@@ -72,6 +72,16 @@ impl SchemaDir {
         Self::of_files(file, &[file.to_owned()])
     }
 
+    /// One schema that is in no file.
+    ///
+    /// # Errors
+    /// [`DirError::Schema`].
+    pub fn of(name: &str, json: &str) -> Result<Self, DirError> {
+        let mut dir = Self::default();
+        dir.add(Path::new(name), json.to_owned())?;
+        Ok(dir)
+    }
+
     fn of_files(path: &Path, files: &[PathBuf]) -> Result<Self, DirError> {
         let mut dir = Self { path: path.to_owned(), ..Self::default() };
         let mut texts = Vec::with_capacity(files.len());

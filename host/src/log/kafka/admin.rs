@@ -7,7 +7,7 @@ use rdkafka::error::KafkaError;
 
 use super::cluster::{REQUEST, wait_for};
 use super::native::alter_settings;
-use super::{KafkaLog, MAX_PARTITIONS, describe};
+use super::{KafkaLog, MAX_PARTITIONS, describe, state};
 use crate::log::{LogError, NewTopic, PartitionInfo, Retention};
 
 /// A topic as its cluster has it.
@@ -154,6 +154,14 @@ impl KafkaLog {
         let done = wait_for(self.cluster.admin().delete_topics(&[topic], &options));
         self.cluster.forget(topic);
         self.outcome(done)
+    }
+
+    /// Forgets the states of a group that nobody is in, or will be.
+    ///
+    /// # Errors
+    /// What the brokers say.
+    pub fn forget(&self, group: &str) -> Result<(), LogError> {
+        self.delete(&state::topic_of(group))
     }
 
     /// Has a topic that is there take on a retention, if one is asked for.
