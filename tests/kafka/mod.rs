@@ -10,3 +10,4 @@ mod judge;
 mod killed;
 mod paused;
 mod rebalance;
+mod secured;

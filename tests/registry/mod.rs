@@ -6,7 +6,7 @@ mod faults;
 pub mod java;
 mod others;
 mod program;
-mod tls;
+pub mod tls;
 
 use std::time::Duration;
 

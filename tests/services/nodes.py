@@ -88,6 +88,7 @@ def launch(service, state, node, lib, tied):
     text = Template((downloads.HERE / service / kind.config).read_text())
     text = text.substitute(node, dir=folder, **kind.values(state["nodes"]))
     for key, value in state["set"].items():
+        value = Template(value).safe_substitute(node)
         text = re.sub(rf"(?m)^{re.escape(key + kind.separator)}.*\n", "", text)
         text += f"{key}{kind.separator}{value}\n" if value else ""
     conf.write_text(text)

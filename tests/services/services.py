@@ -5,7 +5,8 @@
                                              `java`: what other people's clients are run with
   services.py start SERVICE[=NODES]... [--usual-ports] [--node I] [--set KEY=VALUE]...
                                              start what is down and wait until it answers; ports, data and settings of
-                                             an earlier start are kept; an empty VALUE removes the key
+                                             an earlier start are kept; an empty VALUE removes the key, and
+                                             $client in it is the node's own port
   services.py health SERVICE...              a line for each node; fails unless all are up
   services.py env SERVICE...                 NAME=VALUE lines for clients
   services.py kill SERVICE --node I          SIGKILL one node

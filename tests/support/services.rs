@@ -39,6 +39,11 @@ pub fn kafka() -> &'static Service {
     KAFKA.get_or_init(|| Service::start("kafka", BROKERS, &[]))
 }
 
+/// A broker of a test's own.
+pub fn own_kafka_with(settings: &[(&str, &str)]) -> Service {
+    Service::start("kafka", 1, settings)
+}
+
 /// The schema registry of this test program.
 pub fn registry() -> &'static Service {
     static REGISTRY: OnceLock<Service> = OnceLock::new();

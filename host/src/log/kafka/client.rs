@@ -6,18 +6,21 @@ use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::context::Context;
+use super::context::{Context, Refusal};
 
 /// A client that is in no group.
 pub(super) struct Client<C> {
     config: ClientConfig,
+    refusal: Arc<Refusal>,
+    /// Hears what the client has to say.
+    serve: fn(&C),
     current: Mutex<Arc<C>>,
 }
 
 impl<C: FromClientConfigAndContext<Context>> Client<C> {
-    pub(super) fn new(config: ClientConfig) -> Result<Self, KafkaError> {
-        let current = Mutex::new(Arc::new(config.create_with_context(Context::default())?));
-        Ok(Self { config, current })
+    pub(super) fn new(config: ClientConfig, refusal: &Arc<Refusal>, serve: fn(&C)) -> Result<Self, KafkaError> {
+        let current = Mutex::new(Arc::new(config.create_with_context(Context::noting(refusal))?));
+        Ok(Self { config, refusal: refusal.clone(), serve, current })
     }
 
     /// The client as it is now.
@@ -27,9 +30,11 @@ impl<C: FromClientConfigAndContext<Context>> Client<C> {
 
     /// Asks something of the client, which is made anew for the next time if nobody answers.
     pub(super) fn ask<T>(&self, question: impl FnOnce(&C) -> Result<T, KafkaError>) -> Result<T, KafkaError> {
-        let answer = question(&self.get());
+        let client = self.get();
+        let answer = question(&client);
         if answer.as_ref().is_err_and(is_silence) {
-            let fresh = Arc::new(self.config.create_with_context(Context::default())?);
+            (self.serve)(&client);
+            let fresh = Arc::new(self.config.create_with_context(Context::noting(&self.refusal))?);
             *self.current.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
         answer

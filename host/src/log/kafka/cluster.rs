@@ -16,7 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{Client, code_of};
-use super::context::Context;
+use super::context::{Context, Refusal};
 use super::cursor::Cursor;
 use super::{Options, properties};
 use crate::log::LogError;
@@ -25,6 +25,10 @@ use crate::log::LogError;
 pub(super) const REQUEST: Duration = Duration::from_secs(5);
 /// How long what is known of a topic is taken to be so. Partitions may be added at any time.
 const FRESH: Duration = Duration::from_secs(30);
+/// How long to go on when brokers refuse this host: they may not know its credentials yet.
+const REFUSED: Duration = Duration::from_secs(10);
+/// How long to listen to a client that got no answer.
+const SERVE: Duration = Duration::from_millis(50);
 /// Pause between attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The most that a topic takes if it does not tell: Kafka's default.
@@ -37,6 +41,7 @@ const IDLE_CURSORS: usize = 2;
 /// The clients of a log that are in no group.
 pub(super) struct Cluster {
     pub(super) options: Options,
+    refusal: Arc<Refusal>,
     admin: Client<AdminClient<Context>>,
     /// Sees what is committed.
     plain: Client<BaseConsumer<Context>>,
@@ -69,10 +74,18 @@ impl Cluster {
         let plain = properties::plain(&options);
         let mut all = plain.clone();
         all.set("isolation.level", "read_uncommitted");
+        let refusal = Arc::default();
+        let serve = |client: &BaseConsumer<Context>| {
+            let deadline = Instant::now() + SERVE;
+            // It has no records; what comes are errors.
+            while client.poll(deadline.saturating_duration_since(Instant::now())).is_some() {}
+        };
         Ok(Self {
-            admin: Client::new(plain.clone()).map_err(failed)?,
-            plain: Client::new(plain).map_err(failed)?,
-            uncommitted: Client::new(all).map_err(failed)?,
+            // It keeps what it has to say to itself; the others ask the same brokers.
+            admin: Client::new(plain.clone(), &refusal, |_| {}).map_err(failed)?,
+            plain: Client::new(plain, &refusal, serve).map_err(failed)?,
+            uncommitted: Client::new(all, &refusal, serve).map_err(failed)?,
+            refusal,
             topics: Mutex::default(),
             groups: Mutex::default(),
             cursors: Mutex::default(),
@@ -365,8 +378,14 @@ impl Cluster {
             // Serves the clients' logs.
             let _ = self.plain.get().poll(Duration::ZERO);
             let _ = self.uncommitted.get().poll(Duration::ZERO);
-            match attempt() {
-                Ok(done) => return Ok(done),
+            let answer = attempt();
+            let refusal = self.refusal.get();
+            let patience = if refusal.is_some() { patience.min(REFUSED) } else { patience };
+            match answer {
+                Ok(done) => {
+                    self.refusal.is_over();
+                    return Ok(done);
+                }
                 Err(error) if is_passing(&error) && begin.elapsed() < patience => {
                     if !told && begin.elapsed() > Duration::from_secs(2) {
                         told = true;
@@ -374,7 +393,10 @@ impl Cluster {
                     }
                     std::thread::sleep(PAUSE);
                 }
-                Err(error) => return Err(self.failed(error)),
+                Err(error) => {
+                    let refused = refusal.map(|why| format!("the brokers refuse this host, or are not trusted: {why}"));
+                    return Err(refused.map_or_else(|| self.failed(error), |why| self.failed(why)));
+                }
             }
         }
     }

@@ -5,21 +5,29 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
+
+/// In every error of OpenSSL.
+const OPENSSL: &str = "SSL routines:";
 
 /// Beside each client.
 #[derive(Default)]
 pub(super) struct Context {
     changes: Mutex<VecDeque<Change>>,
     closing: AtomicBool,
+    refusal: Arc<Refusal>,
 }
+
+/// Why brokers have nothing to do with this host, which librdkafka takes for brokers that are away: it goes on trying.
+#[derive(Default)]
+pub(super) struct Refusal(Mutex<Option<String>>);
 
 /// A change of the assignment that waits for its answer.
 #[derive(Debug)]
@@ -35,9 +43,32 @@ pub(super) enum Change {
     },
 }
 
+// === impl Refusal ===
+
+impl Refusal {
+    /// The last one since somebody was served.
+    pub(super) fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A broker has served this host.
+    pub(super) fn is_over(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn note(&self, reason: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+}
+
 // === impl Context ===
 
 impl Context {
+    /// Of a client that notes refusals.
+    pub(super) fn noting(refusal: &Arc<Refusal>) -> Self {
+        Self { refusal: refusal.clone(), ..Self::default() }
+    }
+
     /// The change that waits for its answer.
     pub(super) fn change(&self) -> Option<Change> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
@@ -55,6 +86,17 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        let is_refused = matches!(code, Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL));
+        // A broker that does not take a certificate says so when the handshake is over.
+        if is_refused || reason.contains(OPENSSL) {
+            self.refusal.note(reason);
+        }
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            // Each was told of.
+            tracing::debug!(target: "librdkafka", %error, "{reason}");
+            return;
+        }
         error_line(&error.to_string(), reason);
     }
 }

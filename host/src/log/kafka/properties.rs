@@ -72,6 +72,9 @@ const ALIASES: [(&str, &str); 5] = [
     ("message.timeout.ms", "delivery.timeout.ms"),
 ];
 
+/// A mechanism of SASL for which librdkafka needs libcurl, which is not built in; without tokens it would wait for ever.
+const TOKENS: &str = "OAUTHBEARER";
+
 /// How long a transaction may be open, and how long its records may take. One that a killed host has left hides what
 /// comes after it from readers for so long.
 const TRANSACTION_MS: &str = "30000";
@@ -92,6 +95,9 @@ pub(super) fn check(options: &Options) -> Result<(), LogError> {
         }
         if let Some((_, instead)) = ELSEWHERE.iter().find(|(elsewhere, _)| elsewhere == name) {
             return refuse(name, format!("it cannot be set here: {instead}"));
+        }
+        if matches!(name.as_str(), "sasl.mechanism" | "sasl.mechanisms") && value.eq_ignore_ascii_case(TOKENS) {
+            return refuse(name, format!("nobody here fetches tokens for {TOKENS}; use SCRAM, PLAIN or certificates"));
         }
         if let Err(error) = ClientConfig::new().set(name, value).create_native_config() {
             let what = match error {
@@ -229,6 +235,7 @@ mod tests {
             ("bootstrap.servers", "elsewhere:9092"),
             ("no.such.setting", "1"),
             ("linger.ms", "long"),
+            ("sasl.mechanism", "OAUTHBEARER"),
         ];
         for (name, value) in broken {
             match check(&options(&[(name, value)])) {
