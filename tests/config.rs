@@ -54,9 +54,10 @@ fn every_example_is_a_legal_pipeline() {
 }
 
 /// The heading under which `docs/configuration.md` describes a type of `config/raw.rs`.
-const HEADINGS: [(&str, &str); 12] = [
+const HEADINGS: [(&str, &str); 13] = [
     ("Pipeline", "## The file"),
     ("Log", "## [log]"),
+    ("Cluster", "## [clusters.NAME]"),
     ("Schemas", "## [schemas]"),
     ("Topic", "## [topics]"),
     ("Feed", "## [[feed]]"),

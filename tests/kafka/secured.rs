@@ -18,8 +18,8 @@ use crate::support::{Ended, Folder, top};
 const BOUND: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "right";
 
-/// A broker that everybody here shares.
-struct Secured {
+/// A broker that all tests share.
+pub struct Secured {
     broker: Service,
     /// Certificates and keys.
     folder: TempDir,
@@ -31,7 +31,7 @@ struct Secured {
 // === impl Secured ===
 
 impl Secured {
-    fn get() -> &'static Self {
+    pub fn get() -> &'static Self {
         static SECURED: OnceLock<Secured> = OnceLock::new();
         SECURED.get_or_init(Self::start)
     }
@@ -93,6 +93,12 @@ impl Secured {
         Self { broker, folder, tls, sasl, both }
     }
 
+    /// The address of the listener for SASL alone, and the settings of a client that it takes.
+    pub fn sasl(&self) -> (String, String) {
+        let settings = "security.protocol=sasl_plaintext sasl.mechanism=PLAIN sasl.username=reader";
+        (format!("127.0.0.1:{}", self.sasl), toml_of(&self.properties(&format!("{settings} sasl.password={PASSWORD}"))))
+    }
+
     /// The settings of a client, `{}` standing for the folder of certificates.
     fn properties(&self, text: &str) -> Vec<(String, String)> {
         let text = text.replace("{}", &self.folder.path().display().to_string());
@@ -101,11 +107,14 @@ impl Secured {
     }
 }
 
+fn toml_of(properties: &[(String, String)]) -> String {
+    properties.iter().map(|(name, value)| format!("\"{name}\" = \"{value}\"\n")).collect()
+}
+
 /// Runs the copying pipeline against the listener: a feed of three products through the processor.
 fn run(name: &str, port: u16, properties: &str) -> (Ended, Duration) {
     let folder = Folder::of(&top().join("tests/scenarios/empty-feed"));
-    let properties = Secured::get().properties(properties);
-    let properties: String = properties.iter().map(|(name, value)| format!("\"{name}\" = \"{value}\"\n")).collect();
+    let properties = toml_of(&Secured::get().properties(properties));
     let text = format!(
         r#"
 name = "{name}"

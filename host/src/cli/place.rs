@@ -33,6 +33,10 @@ pub(super) struct PlaceArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "log")]
     pipeline: Option<PathBuf>,
 
+    /// One of the pipeline's [clusters], instead of its log
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["log", "brokers"])]
+    cluster: Option<String>,
+
     /// The file of an embedded log, without a pipeline
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -98,7 +102,10 @@ impl PlaceArguments {
             return Ok(Place { location, schemas, dead_letters: None });
         }
         let pipeline = load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
-        let location = Location::of(&pipeline);
+        let location = match &self.cluster {
+            Some(name) => Location::of_cluster(command::cluster(&pipeline, name)?, kafka::Guarantee::AtLeastOnce),
+            None => Location::of(&pipeline),
+        };
         let schemas = Schemas::Pipeline(Box::new(pipeline.schemas));
         Ok(Place { location, schemas, dead_letters: Some(pipeline.dead_letters.topic) })
     }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
-use super::{PIPELINE, assemble_with, feed_brokers, load, open_log, schema_dir};
+use super::{PIPELINE, assemble_with, cluster, feed_brokers, load, open_log, schema_dir};
 use crate::cli::failure::Usage;
-use crate::config::{self, Input};
+use crate::config::{self, Input, LogKind};
 use crate::feed::generate::{Generator, GeneratorOptions};
 use crate::format::reader::Format;
 use crate::log::is_topic_char;
@@ -29,6 +29,9 @@ pub struct FeedArgs {
     /// The pipeline whose log and schemas are used; by default pipeline.toml in this folder
     #[arg(long, value_name = "FILE")]
     pub pipeline: Option<PathBuf>,
+    /// One of the pipeline's [clusters], instead of its log
+    #[arg(long, value_name = "NAME", conflicts_with = "brokers")]
+    pub cluster: Option<String>,
     /// The brokers of a Kafka cluster, without a pipeline
     #[arg(long, value_name = "HOST:PORT,…", conflicts_with = "pipeline")]
     pub brokers: Option<String>,
@@ -103,6 +106,9 @@ pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result
             (config, dir)
         }
     };
+    if let Some(name) = &args.cluster {
+        config.log.kind = LogKind::Kafka(cluster(&config, name)?.clone());
+    }
     config.stages.clear();
     config.sinks.clear();
     config.feeds = vec![feed.clone()];

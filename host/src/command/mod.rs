@@ -14,7 +14,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow};
 use bespoke_boundary::Schema;
 
-use crate::config::{Pipeline, RegistryKind, Schemas};
+use crate::cli::failure::Usage;
+use crate::config::{Cluster, Pipeline, RegistryKind, Schemas};
 use crate::module::Sandbox;
 use crate::pipeline::{Built, Location, Naming, OpenLog, Purpose, SchemaStore, build};
 use crate::schema::{FileRegistry, HttpRegistry, Registry, RegistryError, SchemaDir};
@@ -80,6 +81,15 @@ fn assemble_with(config: &Pipeline, dir: &SchemaDir, purpose: Purpose) -> Result
 /// The log, to run on it.
 fn open_log(config: &Pipeline) -> Result<OpenLog> {
     Ok(Location::of(config).open()?)
+}
+
+/// The cluster of a pipeline that was named.
+pub(crate) fn cluster<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p Cluster, Usage> {
+    let known: Vec<&str> = pipeline.clusters.keys().map(String::as_str).collect();
+    pipeline.clusters.get(name).ok_or_else(|| {
+        let told = Usage::new(format!("pipeline `{}` has no [clusters.{name}]", pipeline.name));
+        if known.is_empty() { told } else { told.hint(format!("it has {}", known.join(", "))) }
+    })
 }
 
 fn load(path: &Path, overrides: &[String]) -> Result<Pipeline> {

@@ -134,6 +134,14 @@ pub enum Fault {
         /// What was probably meant.
         suggestion: Option<String>,
     },
+    /// A cluster that nothing defines.
+    #[error("there is no [clusters.{name}]{}", suggestion.as_deref().map_or(String::new(), maybe))]
+    UnknownCluster {
+        /// The cluster.
+        name: String,
+        /// What was probably meant.
+        suggestion: Option<String>,
+    },
     /// A column of a key that is not among the columns.
     #[error("`{0}` is not one of `columns`; add it there")]
     NoColumn(String),

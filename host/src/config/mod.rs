@@ -25,6 +25,7 @@ use crate::schema::framing::Form;
 use crate::schema::{Compatibility, SubjectNames, http};
 use crate::stage::OnError;
 
+mod clusters;
 mod document;
 mod error;
 mod names;
@@ -42,6 +43,8 @@ pub struct Pipeline {
     pub name: String,
     /// Where topics live.
     pub log: Log,
+    /// Kafka clusters by name, of which the log may be one.
+    pub clusters: BTreeMap<String, Cluster>,
     /// Where schemas come from.
     pub schemas: Schemas,
     /// Every topic that the pipeline reads or writes, but that of the dead letters.
@@ -82,12 +85,16 @@ pub enum LogKind {
         sync: Durability,
     },
     /// Brokers.
-    Kafka {
-        /// Their addresses.
-        bootstrap: String,
-        /// Settings for the client.
-        properties: BTreeMap<String, String>,
-    },
+    Kafka(Cluster),
+}
+
+/// A Kafka cluster.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Addresses of its brokers.
+    pub bootstrap: String,
+    /// Settings for the client.
+    pub properties: BTreeMap<String, String>,
 }
 
 /// What is promised of every record.

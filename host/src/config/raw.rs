@@ -27,6 +27,9 @@ pub struct Pipeline {
     /// Where topics live.
     #[serde(default)]
     pub log: Log,
+    /// Kafka clusters by name.
+    #[serde(default)]
+    pub clusters: BTreeMap<Spanned<String>, Cluster>,
     /// Where schemas come from.
     #[serde(default)]
     pub schemas: Schemas,
@@ -60,12 +63,25 @@ pub struct Log {
     pub path: Option<Spanned<String>>,
     /// The brokers of a Kafka log.
     pub bootstrap: Option<Spanned<String>>,
+    /// One of `[clusters]` instead.
+    pub cluster: Option<Spanned<String>>,
     /// What is promised. Default: `exactly-once` on an embedded log, `at-least-once` on Kafka.
     pub guarantee: Option<Spanned<Guarantee>>,
     /// What a commit to an embedded log survives. Default: `full`.
     pub sync: Option<Spanned<Durability>>,
     /// How often a step is committed. Default: 100, and 1000 for at-least-once.
     pub commit_interval_ms: Option<Spanned<i64>>,
+    /// Settings for the Kafka client, untouched.
+    #[serde(default)]
+    pub properties: BTreeMap<Spanned<String>, Scalar>,
+}
+
+/// One of `[clusters]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// The brokers.
+    pub bootstrap: Spanned<String>,
     /// Settings for the Kafka client, untouched.
     #[serde(default)]
     pub properties: BTreeMap<Spanned<String>, Scalar>,

@@ -29,7 +29,7 @@ pub(super) fn schemas(raw: raw::Schemas, log: &Log, check: &mut Check<'_, '_>) -
             (Some(ids), _) => check.path(ids.get_ref()),
             // Beside the log: its records name schemas by these ids, so the two must not be parted.
             (None, LogKind::Embedded { path, .. }) => path.with_extension("schemas.json"),
-            (None, LogKind::Kafka { .. }) => dir.join("registry.json"),
+            (None, LogKind::Kafka(_)) => dir.join("registry.json"),
         })
     };
     Schemas { dir, registry, compatibility, subject, schema_id }

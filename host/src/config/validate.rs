@@ -11,8 +11,8 @@ use super::error::Fault;
 use super::schemas::schemas;
 use super::topics::Topics;
 use super::{
-    DeadLetterTopic, Feed, Format, Guarantee, Input, Limits, Log, LogKind, Output, Pipeline, RegistryKind, Sink,
-    Source, Stage, Store, Table, To, names, raw,
+    Cluster, DeadLetterTopic, Feed, Format, Guarantee, Input, Limits, Log, LogKind, Output, Pipeline, RegistryKind,
+    Sink, Source, Stage, Store, Table, To, clusters, names, raw,
 };
 use crate::feed::generate::GeneratorOptions;
 use crate::log::Retention;
@@ -38,7 +38,8 @@ pub(super) fn pipeline(raw: raw::Pipeline, dir: &Path, document: &mut Document<'
     let mut check = Check { dir, document, names: HashSet::new() };
     check.name(&raw.name);
     let name = raw.name.get_ref().clone();
-    let log = check.log(raw.log, &name);
+    let clusters = clusters::clusters(raw.clusters, &mut check);
+    let log = check.log(raw.log, &clusters, &name);
     let schemas = schemas(raw.schemas, &log, &mut check);
     let dead_letters = check.dead_letters(raw.dead_letters, &name);
     let embedded = matches!(log.kind, LogKind::Embedded { .. });
@@ -53,8 +54,20 @@ pub(super) fn pipeline(raw: raw::Pipeline, dir: &Path, document: &mut Document<'
     let sinks = raw.sink.into_iter().map(|sink| check.sink(sink, &tables, &mut topics)).collect();
     let topics = topics.finish(&dead_letters.topic, &mut check);
     let create_topics = raw.create_topics.unwrap_or(embedded);
-    let pipeline = Pipeline { name, log, schemas, topics, create_topics, feeds, stages, sinks, tables, dead_letters };
-    check.document.is_sound().then_some(pipeline)
+    let is_sound = check.document.is_sound();
+    is_sound.then_some(Pipeline {
+        name,
+        log,
+        clusters,
+        schemas,
+        topics,
+        create_topics,
+        feeds,
+        stages,
+        sinks,
+        tables,
+        dead_letters,
+    })
 }
 
 /// What all checks share.
@@ -70,7 +83,7 @@ impl Check<'_, '_> {
         self.document.problem(place, fault);
     }
 
-    fn name(&mut self, name: &Spanned<String>) {
+    pub(super) fn name(&mut self, name: &Spanned<String>) {
         if !names::is_name(name.get_ref()) {
             self.fault(&name.span(), Fault::Name(name.get_ref().clone()));
         }
@@ -138,11 +151,12 @@ impl Check<'_, '_> {
 
     // === sections ===
 
-    fn log(&mut self, raw: raw::Log, name: &str) -> Log {
+    fn log(&mut self, mut raw: raw::Log, clusters: &BTreeMap<String, Cluster>, name: &str) -> Log {
         let mut guarantee = Guarantee::ExactlyOnce;
         let kind = match raw.kind.as_ref().map(|kind| *kind.get_ref()).unwrap_or_default() {
             raw::LogKind::Embedded => {
                 self.meaningless(raw.bootstrap.as_ref(), "bootstrap", "only `kind = \"kafka\"` has brokers");
+                self.meaningless(raw.cluster.as_ref(), "cluster", "only `kind = \"kafka\"` has brokers");
                 if let Some((property, _)) = raw.properties.first_key_value() {
                     let why = "only `kind = \"kafka\"` has client properties";
                     self.fault(&property.span(), Fault::Meaningless { key: "properties", why });
@@ -157,14 +171,9 @@ impl Check<'_, '_> {
             raw::LogKind::Kafka => {
                 self.meaningless(raw.path.as_ref(), "path", "only an embedded log is a file");
                 self.meaningless(raw.sync.as_ref(), "sync", "only an embedded log is a file");
-                guarantee = raw.guarantee.map_or(Guarantee::AtLeastOnce, Spanned::into_inner);
-                if raw.bootstrap.is_none() {
-                    let place = raw.kind.as_ref().map(Spanned::span).unwrap_or_default();
-                    self.fault(&place, Fault::Missing("bootstrap".to_owned()));
-                }
-                let bootstrap = raw.bootstrap.map(Spanned::into_inner).unwrap_or_default();
-                let properties = raw.properties.into_iter().map(|(key, value)| (key.into_inner(), value.0)).collect();
-                LogKind::Kafka { bootstrap, properties }
+                guarantee = raw.guarantee.as_ref().map_or(Guarantee::AtLeastOnce, |given| *given.get_ref());
+                let place = raw.kind.as_ref().map(Spanned::span).unwrap_or_default();
+                LogKind::Kafka(clusters::of_log(&mut raw, &place, clusters, self))
             }
         };
         let default = if guarantee == Guarantee::AtLeastOnce { 1000 } else { 100 };

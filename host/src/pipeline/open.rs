@@ -42,16 +42,22 @@ impl Location {
             LogKind::Embedded { path, sync } => {
                 Self::File(path.clone(), embedded::Options { durability: *sync, ..embedded::Options::default() })
             }
-            LogKind::Kafka { bootstrap, properties } => {
+            LogKind::Kafka(cluster) => {
                 let guarantee = match config.log.guarantee {
                     config::Guarantee::ExactlyOnce => kafka::Guarantee::ExactlyOnce,
                     config::Guarantee::AtLeastOnce => kafka::Guarantee::AtLeastOnce,
                 };
-                let mut options = kafka::Options::new(bootstrap, guarantee);
-                options.properties.clone_from(properties);
-                Self::Brokers(Box::new(options))
+                Self::of_cluster(cluster, guarantee)
             }
         }
+    }
+
+    /// That of a cluster.
+    #[must_use]
+    pub fn of_cluster(cluster: &config::Cluster, guarantee: kafka::Guarantee) -> Self {
+        let mut options = kafka::Options::new(&cluster.bootstrap, guarantee);
+        options.properties.clone_from(&cluster.properties);
+        Self::Brokers(Box::new(options))
     }
 
     /// Opens it to run a pipeline on it. A file is made if there is none; brokers that are away are waited for.
