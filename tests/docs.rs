@@ -1,17 +1,25 @@
 //! What the documentation says to type works: the commands of the README's quick start, run as they stand there by a shell,
 //! one block after the other, with the built host, in a copy of what they name.
 //!
-//! A block is fenced and tagged `sh`. Each starts at the top of the copy, as a reader would.
+//! A block is fenced and tagged `sh`. Each starts at the top of the copy, as a reader would. Those of the section on Kafka run
+//! on the services of the tests, whose ports are others.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::services;
+
 /// What the commands use, from the top of the repository.
 const USED: [&str; 2] = ["examples/products", "schemas"];
 const OPENS: &str = "```sh";
 const CLOSES: &str = "```";
+/// Needs more than the quick start does.
+const ON_KAFKA: &str = "## On Kafka";
+/// What `make services` starts: all brokers, one, the registry.
+const USUAL: [&str; 3] =
+    ["localhost:9092,localhost:9093,localhost:9094", "localhost:9092", "http://localhost:8081/apis/ccompat/v7"];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -62,16 +70,71 @@ fn run(block: &str, folder: &Path) -> Output {
         .expect("a shell")
 }
 
-#[test]
-fn every_command_of_the_quick_start_works() {
-    let blocks = blocks(&read("README.md"));
-    assert!(blocks.len() >= 5, "the README has {} blocks of commands", blocks.len());
+/// The blocks of the quick start and those on Kafka.
+fn blocks_of_readme() -> [Vec<(usize, String)>; 2] {
+    let text = read("README.md");
+    let begin = text.lines().position(|line| line == ON_KAFKA).expect("a section on Kafka");
+    let (before, after) = blocks(&text).into_iter().partition(|(line, _)| *line < begin);
+    [before, after]
+}
+
+/// A copy of what the commands use.
+fn copied() -> tempfile::TempDir {
     let modules = repository().join("examples/products/modules/processor.wasm");
     assert!(modules.exists(), "build the modules first: make guests");
     let folder = tempfile::tempdir().expect("a folder");
     for used in USED {
         copy(&repository().join(used), &folder.path().join(used));
     }
+    folder
+}
+
+#[test]
+fn every_command_on_kafka_works() {
+    let [_, blocks] = blocks_of_readme();
+    assert!(blocks.len() >= 2, "the section has {} blocks of commands", blocks.len());
+    let folder = copied();
+    let file = folder.path().join("examples/products/kafka.toml");
+    let [all, one, registry] = USUAL;
+    let here = |text: &str| {
+        let text = text.replace(registry, services::registry().address());
+        text.replace(all, services::kafka().address()).replace(one, services::kafka().address())
+    };
+    fs::write(&file, here(&fs::read_to_string(&file).expect("the example"))).expect("written");
+    for (line, block) in blocks {
+        let output = run(&here(&block), folder.path());
+        let (told, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "README.md:{line}: {}\n{block}\n{told}", output.status);
+        if block.contains("topics read") {
+            assert!(printed.contains("sku-"), "README.md:{line}: there are no alerts\n{printed}\n{told}");
+        }
+        if block.contains("feed generate") {
+            assert!(printed.contains("10000 records written"), "README.md:{line}: not fed\n{printed}\n{told}");
+        }
+    }
+}
+
+/// People with docker get the same.
+#[test]
+fn the_composition_is_what_make_services_starts() {
+    let composition = read("compose.yaml");
+    for (service, image) in [("kafka", "apache/kafka"), ("registry", "apicurio/apicurio-registry")] {
+        let versions = read(&format!("tests/services/{service}/pom.xml"));
+        let tag = composition.split_once(&format!("image: {image}:")).expect("an image").1;
+        let version = tag.split_whitespace().next().expect("a version");
+        assert!(versions.contains(&format!("<version>{version}</version>")), "{service} is not {version}");
+    }
+    for port in [9092, 9093, 9094, 8081] {
+        assert!(composition.contains(&format!("ports: [\"{port}:")), "{port}");
+    }
+    USUAL.iter().for_each(|address| assert!(composition.contains(address), "{address}"));
+}
+
+#[test]
+fn every_command_of_the_quick_start_works() {
+    let [blocks, _] = blocks_of_readme();
+    assert!(blocks.len() >= 5, "the README has {} blocks of commands", blocks.len());
+    let folder = copied();
     for (line, block) in blocks {
         let output = run(&block, folder.path());
         let (told, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));

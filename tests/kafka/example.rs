@@ -9,6 +9,7 @@ use host::log::kafka::Guarantee;
 
 use crate::contract::kafka::{brokers, open, prefix};
 use crate::contract::records::all_kept;
+use crate::support::services;
 
 /// What comes of `feed.jsonl`: see the comments in `examples/products/pipeline.toml`.
 const ANALYSES: usize = 1990;
@@ -38,6 +39,7 @@ fn the_product_feed_runs_on_kafka_once() {
             .args(["run", "--until-end"])
             .arg(&file)
             .env("BROKERS", brokers)
+            .env("REGISTRY", services::registry().address())
             .env("XDG_CACHE_HOME", folder.path().join("cache"))
             .output()
             .unwrap();
