@@ -105,6 +105,10 @@ fn every_command_on_kafka_works() {
         let output = run(&here(&block), folder.path());
         let (told, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
         assert!(output.status.success(), "README.md:{line}: {}\n{block}\n{told}", output.status);
+        if block.contains("topics describe") {
+            let is_well = printed.contains("products.analyzer") && !printed.contains('!');
+            assert!(is_well, "README.md:{line}: something is wrong\n{printed}");
+        }
         if block.contains("topics read") {
             assert!(printed.contains("sku-"), "README.md:{line}: there are no alerts\n{printed}\n{told}");
         }

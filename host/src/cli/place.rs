@@ -33,7 +33,7 @@ pub(super) struct PlaceArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "log")]
     pipeline: Option<PathBuf>,
 
-    /// One of the pipeline's [clusters], instead of its log
+    /// One of the pipeline's `[clusters]`, instead of its log
     #[arg(long, value_name = "NAME", conflicts_with_all = ["log", "brokers"])]
     cluster: Option<String>,
 

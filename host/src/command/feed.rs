@@ -29,7 +29,7 @@ pub struct FeedArgs {
     /// The pipeline whose log and schemas are used; by default pipeline.toml in this folder
     #[arg(long, value_name = "FILE")]
     pub pipeline: Option<PathBuf>,
-    /// One of the pipeline's [clusters], instead of its log
+    /// One of the pipeline's `[clusters]`, instead of its log
     #[arg(long, value_name = "NAME", conflicts_with = "brokers")]
     pub cluster: Option<String>,
     /// The brokers of a Kafka cluster, without a pipeline

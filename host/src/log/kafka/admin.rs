@@ -8,7 +8,10 @@ use rdkafka::error::KafkaError;
 use super::cluster::{REQUEST, wait_for};
 use super::native::alter_settings;
 use super::{KafkaLog, MAX_PARTITIONS, describe, state};
-use crate::log::{LogError, NewTopic, PartitionInfo, Retention};
+use crate::log::{Log as _, LogError, NewTopic, PartitionInfo, Retention};
+
+/// So many offsets at most are looked at one by one, to tell a group that has read all from one that has not.
+const FEW: i64 = 100;
 
 /// A topic as its cluster has it.
 #[derive(Clone, Debug)]
@@ -96,11 +99,21 @@ impl KafkaLog {
             let positions = self.cluster.positions(&group, topic, partitions)?;
             self.cluster.forget_group(&group);
             if positions.iter().any(Option::is_some) {
-                let lag = |(position, end): (Option<i64>, &i64)| position.map(|position| (end - position).max(0));
-                groups.push(GroupState { group, state, lag: positions.into_iter().zip(&ends).map(lag).collect() });
+                let lag = |(partition, position): (u32, Option<i64>)| {
+                    position.map(|position| self.lag(topic, partition, position, ends[partition as usize])).transpose()
+                };
+                let lag = (0..).zip(positions).map(lag).collect::<Result<_, _>>()?;
+                groups.push(GroupState { group, state, lag });
             }
         }
         Ok(groups)
+    }
+
+    /// How much is before a position. Few offsets may be none of records, but the ends of transactions.
+    fn lag(&self, topic: &str, partition: u32, position: i64, end: i64) -> Result<i64, LogError> {
+        let lag = (end - position).max(0);
+        let is_nothing = (1..=FEW).contains(&lag) && self.read(topic, partition, position, 1)?.is_empty();
+        Ok(if is_nothing { 0 } else { lag })
     }
 
     /// Creates a topic with these settings beside those that all topics of ours get.
