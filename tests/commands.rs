@@ -288,6 +288,37 @@ fn wrong_usage_and_configuration_end_with_64_and_say_what_to_do() {
 }
 
 #[test]
+fn what_is_there_already_must_fit() {
+    let dir = through();
+    rusqlite::Connection::open(dir.path().join("other.db"))
+        .unwrap()
+        .execute_batch("CREATE TABLE by_shop (id)")
+        .unwrap();
+    let other = ("tables.by_shop.path=other.db", "column \"shop\": wanted TEXT NOT NULL, found no such column");
+    for (log, (set, told)) in [
+        ("prices.db", ("topics.prices.partitions=3", "`prices` has 1 partition")),
+        ("prices.db", (r#"tables.by_shop.clustering_key=["cents"]"#, "primary key: wanted")),
+        ("prices.db", other),
+        ("not-there-yet.db", other),
+    ] {
+        let ended = run(dir.path(), &["check", "--set", set, "--set", &format!("log.path={log}")]);
+        assert!(ended.code == Some(64) && ended.err.contains(told), "{set}: {ended:?}");
+    }
+    printed(dir.path(), &["check", "--set", "tables.by_shop.path=not-made-yet.db"]);
+    assert!(!dir.path().join("not-made-yet.db").exists(), "a check makes nothing");
+}
+
+#[test]
+fn rows_may_go_to_a_file_of_their_own() {
+    let dir = fresh();
+    let path = ["--set", "tables.by_shop.path=tables/rows.db"];
+    printed(dir.path(), &[&["run", "--until-end"], &path[..]].concat());
+    let shown = printed(dir.path(), &[&["table", "show", "by_shop"], &path[..]].concat());
+    assert!(shown.contains("south") && dir.path().join("tables/rows.db").exists(), "{shown}");
+    assert_eq!(run(dir.path(), &["table", "show", "by_shop"]).code, Some(1));
+}
+
+#[test]
 fn what_is_not_there_ends_with_1_and_is_named() {
     let dir = through();
     for (arguments, said) in [

@@ -112,6 +112,9 @@ fn every_command_on_kafka_works() {
         if block.contains("topics read") {
             assert!(printed.contains("sku-"), "README.md:{line}: there are no alerts\n{printed}\n{told}");
         }
+        if block.contains("table show") {
+            assert!(printed.contains("mean"), "README.md:{line}: there is no table\n{printed}\n{told}");
+        }
         if block.contains("feed generate") {
             assert!(printed.contains("10000 records written"), "README.md:{line}: not fed\n{printed}\n{told}");
         }

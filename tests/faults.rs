@@ -280,10 +280,6 @@ impl Session for RecutSession {
     fn max_record_bytes(&self, topic: &str) -> usize {
         self.session.max_record_bytes(topic)
     }
-
-    fn holds_tables(&self) -> bool {
-        self.session.holds_tables()
-    }
 }
 
 /// The search for the first bad record ends in the middle of a batch that has the others: what fails there must not undo

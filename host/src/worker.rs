@@ -41,8 +41,11 @@ pub trait Task {
     /// If a module cannot tell its state.
     fn states(&mut self) -> Result<Vec<(u32, Bytes)>, Stop>;
 
-    /// The rows that belong to the step.
-    fn rows(&mut self) -> Vec<Rows>;
+    /// The rows that belong to the step. Those of a table outside of the log are written when it returns.
+    ///
+    /// # Errors
+    /// If such a table does not take them.
+    fn rows(&mut self) -> Result<Vec<Rows>, Stop>;
 
     /// The step has happened, with these states.
     fn committed(&mut self, states: Vec<(u32, Bytes)>);
@@ -230,7 +233,7 @@ pub fn run(
 
 fn commit(session: &mut dyn Session, task: &mut dyn Task, step: &mut Step, counters: &Counters) -> Result<(), Stop> {
     let states = task.states()?;
-    let rows = task.rows();
+    let rows = task.rows()?;
     let positions: Vec<(u32, i64)> = step.positions.iter().map(|(p, o)| (*p, *o)).collect();
     session.commit(Commit { positions: &positions, states: &states, rows: &rows })?;
     task.committed(states);

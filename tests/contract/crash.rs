@@ -46,7 +46,7 @@ fn the_process_that_is_killed() {
     let Some(path) = std::env::var_os(PATH) else { return };
     let log = open(Path::new(&path));
     let table = counts(TABLE);
-    log.ensure_table(&table, true).unwrap();
+    log.ensure_table(&table).unwrap();
     let mut reader = Reader::of(&log, "g", "in");
     reader.settle(1);
     let mut done = number(reader.assigned[&0].1.as_deref());

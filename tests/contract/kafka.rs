@@ -125,10 +125,6 @@ impl Session for NamedSession {
     fn max_record_bytes(&self, topic: &str) -> usize {
         self.session.max_record_bytes(&inside(&self.prefix, topic))
     }
-
-    fn holds_tables(&self) -> bool {
-        self.session.holds_tables()
-    }
 }
 
 fn fresh(guarantee: Guarantee, properties: &'static [(&'static str, &'static str)]) -> super::Fresh {

@@ -3,18 +3,29 @@
 use std::sync::Arc;
 
 use bespoke_record::Span;
-use host::table::{Cell, Column, ColumnType, Rows, TableError, TableSpec, sqlite};
+use host::log::embedded::{EmbeddedLog, Options};
+use host::log::{Commit, LogError};
+use host::table::sqlite::SqliteFile;
+use host::table::{Cell, Column, ColumnType, Rows, TableError, TableSpec, TableStore as _, Top};
 use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::records::producer;
 
 /// The rows of a table as text.
 type Cells = Vec<Vec<Option<String>>>;
 
 /// A store of tables, as the contract sees it.
 trait Store {
-    fn ensure(&self, spec: &TableSpec, create: bool) -> Result<(), TableError>;
-    fn write(&mut self, rows: &Rows) -> Result<(), TableError>;
+    fn ensure(&self, spec: &TableSpec) -> Result<(), TableError>;
+    fn check(&self, spec: &TableSpec) -> Result<(), TableError>;
+    fn write(&self, rows: &Rows) -> Result<(), TableError>;
+    fn top(&self, table: &str, limit: usize) -> Result<Top, TableError>;
+
     /// All rows by primary key.
-    fn rows(&self, table: &str) -> Cells;
+    fn rows(&self, table: &str) -> Cells {
+        self.top(table, usize::MAX).expect("a table").1
+    }
 }
 
 /// A value of a row, with what it points into.
@@ -74,34 +85,34 @@ fn some(cells: &[&str]) -> Vec<Option<String>> {
 
 // === The contract ===
 
-fn a_row_written_twice_is_there_once(store: &mut impl Store) {
+fn a_row_written_twice_is_there_once(store: &impl Store) {
     let spec = prices();
-    store.ensure(&spec, true).unwrap();
+    store.ensure(&spec).unwrap();
     let upserts = rows(&spec, &[Integer(7), Text("a"), Integer(1), Integer(8), Text("b"), Integer(1)], &[]);
     store.write(&upserts).unwrap();
     store.write(&upserts).unwrap();
     assert_eq!(store.rows("prices"), [some(&["7", "a", "1"]), some(&["8", "b", "1"])]);
 }
 
-fn a_row_takes_the_place_of_that_with_its_key(store: &mut impl Store) {
+fn a_row_takes_the_place_of_that_with_its_key(store: &impl Store) {
     let spec = prices();
-    store.ensure(&spec, true).unwrap();
+    store.ensure(&spec).unwrap();
     store.write(&rows(&spec, &[Integer(7), Text("a"), Integer(1), Integer(8), Text("a"), Integer(2)], &[])).unwrap();
     store.write(&rows(&spec, &[Null, Text("a"), Integer(1)], &[])).unwrap();
     let first = vec![None, Some("a".to_owned()), Some("1".to_owned())];
     assert_eq!(store.rows("prices"), [first, some(&["8", "a", "2"])]);
 }
 
-fn a_delete_removes_the_row_of_its_key_only(store: &mut impl Store) {
+fn a_delete_removes_the_row_of_its_key_only(store: &impl Store) {
     let spec = prices();
-    store.ensure(&spec, true).unwrap();
+    store.ensure(&spec).unwrap();
     store.write(&rows(&spec, &[Integer(7), Text("a"), Integer(1), Integer(8), Text("a"), Integer(2)], &[])).unwrap();
     let gone_and_never_there = [Text("a"), Integer(1), Text("z"), Integer(1)];
     store.write(&rows(&spec, &[], &gone_and_never_there)).unwrap();
     assert_eq!(store.rows("prices"), [some(&["8", "a", "2"])]);
 }
 
-fn every_type_keeps_its_values(store: &mut impl Store) {
+fn every_type_keeps_its_values(store: &impl Store) {
     use ColumnType as T;
     let cases = [
         (T::Boolean, Integer(1), "1"),
@@ -132,7 +143,7 @@ fn every_type_keeps_its_values(store: &mut impl Store) {
         expected.push(text);
     }
     let empty: Vec<Value> = (0..spec.columns.len()).map(|index| if index == 0 { Integer(2) } else { Null }).collect();
-    store.ensure(&spec, true).unwrap();
+    store.ensure(&spec).unwrap();
     store.write(&rows(&spec, &full, &[])).unwrap();
     store.write(&rows(&spec, &empty, &[])).unwrap();
     let written = store.rows("every_type");
@@ -140,41 +151,41 @@ fn every_type_keeps_its_values(store: &mut impl Store) {
     assert_eq!(written[1].iter().filter(|cell| cell.is_none()).count(), spec.columns.len() - 1);
 }
 
-fn a_table_may_have_key_columns_only(store: &mut impl Store) {
+fn a_table_may_have_key_columns_only(store: &impl Store) {
     let mut spec = prices();
     spec.columns.remove(0);
     (spec.partition_key, spec.clustering_key) = (vec![0], vec![1]);
-    store.ensure(&spec, true).unwrap();
+    store.ensure(&spec).unwrap();
     let upserts = rows(&spec, &[Text("a"), Integer(1)], &[]);
     store.write(&upserts).unwrap();
     store.write(&upserts).unwrap();
     assert_eq!(store.rows("prices"), [some(&["a", "1"])]);
 }
 
-fn a_table_is_made_only_if_asked_to(store: &mut impl Store) {
-    let Err(TableError::Missing { table, ddl }) = store.ensure(&prices(), false) else {
+fn a_table_is_made_only_if_asked_to(store: &impl Store) {
+    let Err(TableError::Missing { table, ddl }) = store.check(&prices()) else {
         panic!("found a table that nobody made");
     };
     assert_eq!(table, "prices");
     assert!(ddl.contains("CREATE TABLE"), "{ddl}");
-    store.ensure(&prices(), true).unwrap();
-    store.ensure(&prices(), false).unwrap();
+    store.ensure(&prices()).unwrap();
+    store.check(&prices()).unwrap();
 }
 
-fn a_table_that_fits_is_kept_with_its_rows(store: &mut impl Store) {
+fn a_table_that_fits_is_kept_with_its_rows(store: &impl Store) {
     let spec = prices();
-    store.ensure(&spec, true).unwrap();
+    store.ensure(&spec).unwrap();
     store.write(&rows(&spec, &[Integer(7), Text("a"), Integer(1)], &[])).unwrap();
-    store.ensure(&spec, true).unwrap();
+    store.ensure(&spec).unwrap();
     assert_eq!(store.rows("prices"), [some(&["7", "a", "1"])]);
 }
 
 /// What a difference is, and how the spec gets it.
 type Difference = (&'static str, fn(&mut TableSpec));
 
-fn a_table_that_does_not_fit_is_refused_and_kept(store: &mut impl Store) {
+fn a_table_that_does_not_fit_is_refused_and_kept(store: &impl Store) {
     let spec = prices();
-    store.ensure(&spec, true).unwrap();
+    store.ensure(&spec).unwrap();
     store.write(&rows(&spec, &[Integer(7), Text("a"), Integer(1)], &[])).unwrap();
     let changes: [Difference; 5] = [
         ("price", |spec| spec.columns[0].ty = ColumnType::Text),
@@ -186,8 +197,8 @@ fn a_table_that_does_not_fit_is_refused_and_kept(store: &mut impl Store) {
     for (named, change) in changes {
         let mut changed = spec.clone();
         change(&mut changed);
-        for create in [true, false] {
-            let Err(error @ TableError::Different { .. }) = store.ensure(&changed, create) else {
+        for refused in [store.ensure(&changed), store.check(&changed)] {
+            let Err(error @ TableError::Different { .. }) = refused else {
                 panic!("takes a table in spite of its {named}");
             };
             let text = error.to_string();
@@ -198,7 +209,7 @@ fn a_table_that_does_not_fit_is_refused_and_kept(store: &mut impl Store) {
     assert_eq!(store.rows("prices"), [some(&["7", "a", "1"])]);
 }
 
-fn a_spec_that_no_table_can_have_is_refused(store: &mut impl Store) {
+fn a_spec_that_no_table_can_have_is_refused(store: &impl Store) {
     let changes: [Difference; 5] = [
         ("no key", |spec| spec.partition_key.clear()),
         ("key outside", |spec| spec.clustering_key = vec![3]),
@@ -209,43 +220,104 @@ fn a_spec_that_no_table_can_have_is_refused(store: &mut impl Store) {
     for (named, change) in changes {
         let mut spec = prices();
         change(&mut spec);
-        assert!(matches!(store.ensure(&spec, true), Err(TableError::Spec { .. })), "{named}");
+        assert!(matches!(store.ensure(&spec), Err(TableError::Spec { .. })), "{named}");
     }
 }
 
-// === SQLite ===
+// === An SQLite file ===
 
-fn read_all(conn: &Connection, table: &str) -> Cells {
-    sqlite::top(conn, table, usize::MAX).expect("a table").1
+/// A file of tables alone.
+struct OwnFile {
+    file: SqliteFile,
+    folder: TempDir,
 }
 
-impl Store for Connection {
-    fn ensure(&self, spec: &TableSpec, create: bool) -> Result<(), TableError> {
-        sqlite::ensure(self, spec, create)
+impl OwnFile {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { file: SqliteFile::new(folder.path().join("made/tables.db")), folder }
     }
 
-    fn write(&mut self, rows: &Rows) -> Result<(), TableError> {
-        let tx = self.transaction().expect("a transaction");
-        sqlite::write(&tx, rows)?;
-        tx.commit().expect("a commit");
-        Ok(())
-    }
-
-    fn rows(&self, table: &str) -> Cells {
-        read_all(self, table)
+    /// The file as other programs open it.
+    fn conn(&self) -> Connection {
+        std::fs::create_dir_all(self.folder.path().join("made")).expect("a folder");
+        Connection::open(self.folder.path().join("made/tables.db")).expect("a database")
     }
 }
 
-fn sqlite_store() -> Connection {
-    Connection::open_in_memory().expect("a database")
+impl Store for OwnFile {
+    fn ensure(&self, spec: &TableSpec) -> Result<(), TableError> {
+        self.file.ensure(spec)
+    }
+
+    fn check(&self, spec: &TableSpec) -> Result<(), TableError> {
+        self.file.check(spec)
+    }
+
+    fn write(&self, rows: &Rows) -> Result<(), TableError> {
+        self.file.writer(&rows.table)?.write(rows)
+    }
+
+    fn top(&self, table: &str, limit: usize) -> Result<Top, TableError> {
+        self.file.top(table, limit)
+    }
+}
+
+// === The file of the embedded log ===
+
+/// Rows are parts of steps.
+struct InLog {
+    log: EmbeddedLog,
+    _folder: TempDir,
+}
+
+impl InLog {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = EmbeddedLog::open(folder.path().join("log.db"), Options::default()).expect("a log");
+        Self { log, _folder: folder }
+    }
+}
+
+fn of_table<T>(result: Result<T, LogError>) -> Result<T, TableError> {
+    result.map_err(|error| match error {
+        LogError::Table(error) => error,
+        other => panic!("{other}"),
+    })
+}
+
+impl Store for InLog {
+    fn ensure(&self, spec: &TableSpec) -> Result<(), TableError> {
+        of_table(self.log.ensure_table(spec))
+    }
+
+    fn check(&self, spec: &TableSpec) -> Result<(), TableError> {
+        of_table(self.log.check_table(spec))
+    }
+
+    fn write(&self, rows: &Rows) -> Result<(), TableError> {
+        let rows = std::slice::from_ref(rows);
+        of_table(producer(&self.log).commit(Commit { rows, ..Commit::default() }))
+    }
+
+    fn top(&self, table: &str, limit: usize) -> Result<Top, TableError> {
+        of_table(self.log.top_rows(table, limit))
+    }
 }
 
 macro_rules! stores_keep {
     ($($promise:ident),* $(,)?) => {
-        mod sqlite_tables {
+        mod tables_of_their_own {
             $(#[test]
             fn $promise() {
-                super::$promise(&mut super::sqlite_store());
+                super::$promise(&super::OwnFile::new());
+            })*
+        }
+
+        mod tables_in_the_log {
+            $(#[test]
+            fn $promise() {
+                super::$promise(&super::InLog::new());
             })*
         }
     };
@@ -277,8 +349,8 @@ fn names_are_names_whatever_is_in_them() {
         "ü\n",
         ")",
     ];
-    let mut store = sqlite_store();
-    store.execute_batch("CREATE TABLE victims (x); INSERT INTO victims VALUES (1);").unwrap();
+    let store = OwnFile::new();
+    store.conn().execute_batch("CREATE TABLE victims (x); INSERT INTO victims VALUES (1);").unwrap();
     for name in nasty {
         let spec = TableSpec {
             name: name.to_owned(),
@@ -290,65 +362,65 @@ fn names_are_names_whatever_is_in_them() {
             partition_key: vec![0],
             clustering_key: vec![1],
         };
-        store.ensure(&spec, true).unwrap();
-        store.ensure(&spec, false).unwrap();
+        store.ensure(&spec).unwrap();
+        store.check(&spec).unwrap();
         store.write(&rows(&spec, &[Text("a"), Integer(1), Integer(2), Text("b"), Integer(1), Null], &[])).unwrap();
         store.write(&rows(&spec, &[Text("a"), Integer(1), Integer(3)], &[Text("b"), Integer(1)])).unwrap();
-        let (columns, cells) = sqlite::top(&store, name, 10).unwrap();
+        let (columns, cells) = store.top(name, 10).unwrap();
         assert_eq!(columns, [name.to_owned(), format!("{name}2"), format!("{name}3")]);
         assert_eq!(cells, [some(&["a", "1", "3"])]);
     }
-    assert_eq!(read_all(&store, "victims"), [some(&["1"])]);
-    assert!(matches!(sqlite::top(&store, "victims; --", 1), Err(TableError::NoTable(_))));
+    assert_eq!(store.rows("victims"), [some(&["1"])]);
+    assert!(matches!(store.top("victims; --", 1), Err(TableError::NoTable(_))));
     let with_zero = TableSpec { name: "a\0b".to_owned(), ..prices() };
-    assert!(matches!(store.ensure(&with_zero, true), Err(TableError::Spec { .. })));
+    assert!(matches!(store.ensure(&with_zero), Err(TableError::Spec { .. })));
 }
 
 #[test]
 fn a_column_added_by_hand_neither_hinders_nor_is_lost() {
-    let mut store = sqlite_store();
-    store.ensure(&prices(), true).unwrap();
-    store.execute_batch("ALTER TABLE prices ADD COLUMN note TEXT").unwrap();
+    let store = OwnFile::new();
+    store.ensure(&prices()).unwrap();
+    store.conn().execute_batch("ALTER TABLE prices ADD COLUMN note TEXT").unwrap();
     store.write(&rows(&prices(), &[Integer(7), Text("a"), Integer(1)], &[])).unwrap();
-    store.execute_batch("UPDATE prices SET note = 'mine'").unwrap();
-    store.ensure(&prices(), false).unwrap();
+    store.conn().execute_batch("UPDATE prices SET note = 'mine'").unwrap();
+    store.check(&prices()).unwrap();
     store.write(&rows(&prices(), &[Integer(8), Text("a"), Integer(1)], &[])).unwrap();
     assert_eq!(store.rows("prices"), [some(&["8", "a", "1", "mine"])]);
 
     let mut with_note = prices();
     with_note.columns.insert(0, column("note", ColumnType::Text, true));
     (with_note.partition_key, with_note.clustering_key) = (vec![2], vec![3]);
-    store.ensure(&with_note, false).unwrap();
+    store.check(&with_note).unwrap();
 
-    store.execute_batch("DROP TABLE prices; CREATE TABLE prices (shop TEXT NOT NULL, at INT NOT NULL, price INTEGER, needed TEXT NOT NULL, PRIMARY KEY (shop, at))").unwrap();
-    let refused = store.ensure(&prices(), false).unwrap_err().to_string();
+    store.conn().execute_batch("DROP TABLE prices; CREATE TABLE prices (shop TEXT NOT NULL, at INT NOT NULL, price INTEGER, needed TEXT NOT NULL, PRIMARY KEY (shop, at))").unwrap();
+    let refused = store.check(&prices()).unwrap_err().to_string();
     assert!(refused.contains("\"needed\": wanted no such column, found TEXT NOT NULL"), "{refused}");
 }
 
 #[test]
 fn what_is_no_table_is_refused() {
-    let store = sqlite_store();
-    store.execute_batch("CREATE VIEW prices AS SELECT 1 AS price, 'a' AS shop, 2 AS at").unwrap();
-    let refused = store.ensure(&prices(), true).unwrap_err().to_string();
+    let store = OwnFile::new();
+    store.conn().execute_batch("CREATE VIEW prices AS SELECT 1 AS price, 'a' AS shop, 2 AS at").unwrap();
+    let refused = store.ensure(&prices()).unwrap_err().to_string();
     assert!(refused.contains("found a view"), "{refused}");
     let internal = TableSpec { name: "SQLite_mine".to_owned(), ..prices() };
-    assert!(matches!(store.ensure(&internal, true), Err(TableError::Spec { .. })));
+    assert!(matches!(store.ensure(&internal), Err(TableError::Spec { .. })));
 }
 
 #[test]
 fn a_nan_is_kept_as_null() {
     let mut spec = prices();
     spec.columns[0] = column("price", ColumnType::Double, false);
-    let mut store = sqlite_store();
-    store.ensure(&spec, true).unwrap();
+    let store = OwnFile::new();
+    store.ensure(&spec).unwrap();
     store.write(&rows(&spec, &[Real(f64::NAN), Text("a"), Integer(1)], &[])).unwrap();
     assert_eq!(store.rows("prices"), [vec![None, Some("a".to_owned()), Some("1".to_owned())]]);
 }
 
 #[test]
 fn a_row_that_is_refused_says_of_which_table() {
-    let mut store = sqlite_store();
-    store.ensure(&prices(), true).unwrap();
+    let store = OwnFile::new();
+    store.ensure(&prices()).unwrap();
     let refused = store.write(&rows(&prices(), &[Text("dear"), Text("a"), Integer(1)], &[])).unwrap_err();
     assert!(refused.to_string().starts_with("table `prices`: "), "{refused}");
     assert_eq!(store.rows("prices"), Cells::new());
@@ -356,12 +428,12 @@ fn a_row_that_is_refused_says_of_which_table() {
 
 #[test]
 fn the_first_rows_come_by_primary_key() {
-    let mut store = sqlite_store();
-    store.ensure(&prices(), true).unwrap();
+    let store = OwnFile::new();
+    store.ensure(&prices()).unwrap();
     let unsorted =
         [Integer(1), Text("b"), Integer(1), Integer(2), Text("a"), Integer(9), Integer(3), Text("a"), Integer(3)];
     store.write(&rows(&prices(), &unsorted, &[])).unwrap();
-    let (columns, cells) = sqlite::top(&store, "prices", 2).unwrap();
+    let (columns, cells) = store.top("prices", 2).unwrap();
     assert_eq!(columns, ["price", "shop", "at"]);
     assert_eq!(cells, [some(&["3", "a", "3"]), some(&["2", "a", "9"])]);
 }

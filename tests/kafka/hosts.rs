@@ -207,8 +207,8 @@ impl Task for Copy {
         Ok(self.touched.keys().map(state).collect())
     }
 
-    fn rows(&mut self) -> Vec<Rows> {
-        Vec::new()
+    fn rows(&mut self) -> Result<Vec<Rows>, Stop> {
+        Ok(Vec::new())
     }
 
     fn committed(&mut self, _: Vec<(u32, Bytes)>) {

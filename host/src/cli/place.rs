@@ -10,12 +10,13 @@ use anyhow::Context;
 use super::failure::Usage;
 use crate::command::{self, PIPELINE};
 use crate::config::{self, Pipeline, RegistryKind};
-use crate::log::Log;
-use crate::log::embedded::{EmbeddedLog, Options};
+use crate::log::embedded::Options;
 use crate::log::kafka;
-use crate::pipeline::{Location, OpenLog};
+use crate::log::{Log, LogError};
+use crate::pipeline::{Location, OpenLog, table_store};
 use crate::schema::framing::Form;
 use crate::schema::{Compatibility, FileRegistry, Registry, SubjectNames, http};
+use crate::table::{TableError, Top};
 
 /// How the topics of dead letters end, unless a pipeline names them otherwise.
 const DEAD_LETTERS: &str = ".dead-letters";
@@ -67,6 +68,7 @@ pub(super) struct Place {
     location: Location,
     schemas: Schemas,
     dead_letters: Option<String>,
+    tables: BTreeMap<String, config::Table>,
 }
 
 /// Where schemas are found.
@@ -88,7 +90,8 @@ impl PlaceArguments {
             let options = Options::default();
             let ids = self.ids.clone().unwrap_or_else(|| log.with_extension(IDS));
             let location = Location::File(log.clone(), options);
-            return Ok(Place { location, schemas: Schemas::Ids(ids), dead_letters: None });
+            let (schemas, tables) = (Schemas::Ids(ids), BTreeMap::new());
+            return Ok(Place { location, schemas, dead_letters: None, tables });
         }
         if let Some(brokers) = &self.brokers {
             let mut options = kafka::Options::new(brokers, kafka::Guarantee::AtLeastOnce);
@@ -99,15 +102,16 @@ impl PlaceArguments {
                 (None, Some(ids)) => Schemas::Ids(ids.clone()),
                 (None, None) => Schemas::Unknown,
             };
-            return Ok(Place { location, schemas, dead_letters: None });
+            return Ok(Place { location, schemas, dead_letters: None, tables: BTreeMap::new() });
         }
-        let pipeline = load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
+        let pipeline = Pipeline::load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
         let location = match &self.cluster {
             Some(name) => Location::of_cluster(command::cluster(&pipeline, name)?, kafka::Guarantee::AtLeastOnce),
             None => Location::of(&pipeline),
         };
         let schemas = Schemas::Pipeline(Box::new(pipeline.schemas));
-        Ok(Place { location, schemas, dead_letters: Some(pipeline.dead_letters.topic) })
+        let (dead_letters, tables) = (Some(pipeline.dead_letters.topic), pipeline.tables);
+        Ok(Place { location, schemas, dead_letters, tables })
     }
 }
 
@@ -136,13 +140,6 @@ fn behind(urls: &str) -> config::Schemas {
         subject: SubjectNames::default(),
         schema_id: Form::default(),
     }
-}
-
-/// Reads a pipeline file that this host can run.
-pub(super) fn load(file: &Path, overrides: &[String]) -> anyhow::Result<Pipeline> {
-    let pipeline = Pipeline::load(file, overrides)?;
-    pipeline.require_built_in()?;
-    Ok(pipeline)
 }
 
 // === impl Place ===
@@ -174,14 +171,14 @@ impl Place {
         Ok(self.location.look()?)
     }
 
-    /// The log as the place of tables.
-    pub(super) fn tables(&self) -> anyhow::Result<Arc<EmbeddedLog>> {
-        match self.location.look()? {
-            OpenLog::Embedded(log) => Ok(log),
-            OpenLog::Kafka(_) => {
-                Err(Usage::new("a Kafka log has no tables; they are where their sinks put them").into())
-            }
-        }
+    /// The first rows of a table, wherever it lives.
+    pub(super) fn top_rows(&self, table: &str, limit: usize) -> anyhow::Result<Top> {
+        let store = self.tables.get(table).map_or(Ok(None), |table| table_store(&table.store))?;
+        Ok(match (store, self.location.look()?) {
+            (Some(store), _) => store.top(table, limit).map_err(LogError::from)?,
+            (None, OpenLog::Embedded(log)) => log.top_rows(table, limit)?,
+            (None, OpenLog::Kafka(_)) => return Err(LogError::from(TableError::NoTable(table.to_owned())).into()),
+        })
     }
 
     /// The registry; none if there is none yet, or none is known.

@@ -42,7 +42,7 @@ const MAX_CELL_CHARS: usize = 60;
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
     let Command::Show(show) = &arguments.command;
-    let (columns, rows) = show.place.find()?.tables()?.top_rows(&show.name, show.top)?;
+    let (columns, rows) = show.place.find()?.top_rows(&show.name, show.top)?;
     let is_number = |column: usize| {
         let mut cells = rows.iter().filter_map(|row| row.get(column)?.as_deref()).peekable();
         cells.peek().is_some() && cells.all(|cell| cell.parse::<f64>().is_ok())

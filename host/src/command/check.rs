@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::{PIPELINE, assemble, load};
 use crate::log::LogError;
 use crate::pipeline::{Location, Purpose, TopicSchema};
+use crate::table::TableError;
 
 /// What was typed.
 #[derive(clap::Args, Debug, Clone)]
@@ -28,9 +29,10 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
     let config = load(&path, &args.set)?;
     let built = assemble(&config, Purpose::Check)?;
     let location = Location::of(&config);
-    if location.file().is_none_or(|path| path.exists()) {
-        // What is there already must fit: partitions of topics, columns of tables.
-        let log = location.look()?.log();
+    // What is there already must fit: partitions of topics, columns of tables.
+    let open = location.file().is_none_or(|path| path.exists()).then(|| location.look()).transpose()?;
+    if let Some(open) = &open {
+        let log = open.log();
         for topic in &built.topics {
             if let Some(found) = log.topic(&topic.name)?
                 && found.partitions.len() != topic.partitions as usize
@@ -38,6 +40,17 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
                 let (topic, wanted) = (topic.name.clone(), topic.partitions);
                 return Err(LogError::Partitions { topic, existing: found.partitions.len() as u32, wanted }.into());
             }
+        }
+    }
+    for (sink, ..) in &built.sinks {
+        let checked = match (&open, &sink.store) {
+            (Some(open), _) => open.check_table(sink),
+            (None, Some(store)) => store.check(&sink.table).map_err(LogError::from),
+            (None, None) => continue,
+        };
+        match checked {
+            Err(LogError::Table(TableError::Missing { .. })) if sink.creates_table => {}
+            checked => checked?,
         }
     }
     writeln!(out, "pipeline `{}` is sound", built.name)?;

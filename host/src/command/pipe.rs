@@ -283,8 +283,4 @@ impl Session for PipeSession {
     fn max_record_bytes(&self, _: &str) -> usize {
         usize::MAX
     }
-
-    fn holds_tables(&self) -> bool {
-        false
-    }
 }

@@ -279,12 +279,12 @@ pub struct Table {
 }
 
 /// Where tables live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Store {
     /// In the file of the embedded log.
-    #[default]
-    Sqlite,
+    Log,
+    /// In an SQLite file of their own.
+    Sqlite(PathBuf),
     /// In Cassandra.
     Cassandra,
 }
@@ -324,17 +324,6 @@ impl Pipeline {
         };
         let pipeline = raw.and_then(|raw| validate::pipeline(raw, dir, &mut document));
         pipeline.ok_or_else(|| ConfigError::Invalid(Problems(document.into_problems())))
-    }
-
-    /// Whether this host can run it.
-    ///
-    /// # Errors
-    /// The first part that it was built without.
-    pub fn require_built_in(&self) -> Result<(), NotBuiltIn> {
-        if self.tables.values().any(|table| table.store == Store::Cassandra) {
-            return Err(NotBuiltIn { key: "tables.….store", value: "cassandra" });
-        }
-        Ok(())
     }
 
     /// The consumer group of a feed, stage or sink: its positions and states are kept under this name.

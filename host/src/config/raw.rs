@@ -282,7 +282,10 @@ pub struct Sink {
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// Where the table lives. Default: `sqlite`.
-    pub store: Option<Spanned<super::Store>>,
+    #[serde(default)]
+    pub store: StoreKind,
+    /// The file of an `sqlite` table. Default: that of the embedded log; with `kafka` `data/<name>.tables.db`.
+    pub path: Option<Spanned<String>>,
     /// The columns that place a row.
     pub partition_key: Spanned<Vec<Spanned<String>>>,
     /// The columns that order the rows of a partition. Default: none.
@@ -292,6 +295,17 @@ pub struct Table {
     pub columns: Option<Spanned<Vec<Spanned<String>>>>,
     /// Whether a missing table is made on start. Default: true.
     pub create: Option<bool>,
+}
+
+/// Where tables live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoreKind {
+    /// In an SQLite file.
+    #[default]
+    Sqlite,
+    /// In Cassandra.
+    Cassandra,
 }
 
 /// `[dead_letters]`

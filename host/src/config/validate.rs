@@ -50,7 +50,7 @@ pub(super) fn pipeline(raw: raw::Pipeline, dir: &Path, document: &mut Document<'
     let feeds = raw.feed.into_iter().map(|feed| check.feed(feed, &mut topics)).collect();
     let stages = raw.stage.into_iter().map(|stage| check.stage(stage, &mut topics)).collect();
     let tables: BTreeMap<_, _> =
-        raw.tables.into_iter().map(|(name, table)| check.table(name, table, embedded)).collect();
+        raw.tables.into_iter().map(|(table, raw)| check.table(table, raw, &log.kind, &name)).collect();
     let sinks = raw.sink.into_iter().map(|sink| check.sink(sink, &tables, &mut topics)).collect();
     let topics = topics.finish(&dead_letters.topic, &mut check);
     let create_topics = raw.create_topics.unwrap_or(embedded);
@@ -145,6 +145,11 @@ impl Check<'_, '_> {
         }
     }
 
+    /// A file that nobody has named.
+    fn data(&self, name: &str) -> PathBuf {
+        self.path(&format!("data/{name}.db"))
+    }
+
     pub(super) fn path(&self, path: &str) -> PathBuf {
         self.dir.join(path)
     }
@@ -164,9 +169,9 @@ impl Check<'_, '_> {
                 if let Some(given) = raw.guarantee.filter(|given| *given.get_ref() != guarantee) {
                     self.fault(&given.span(), Fault::Guarantee);
                 }
-                let path = raw.path.map_or_else(|| format!("data/{name}.db"), Spanned::into_inner);
+                let path = raw.path.map_or_else(|| self.data(name), |path| self.path(path.get_ref()));
                 let sync = raw.sync.map_or(Durability::default(), Spanned::into_inner);
-                LogKind::Embedded { path: self.path(&path), sync }
+                LogKind::Embedded { path, sync }
             }
             raw::LogKind::Kafka => {
                 self.meaningless(raw.path.as_ref(), "path", "only an embedded log is a file");
@@ -356,16 +361,23 @@ impl Check<'_, '_> {
         Output { topic: raw.topic.into_inner(), key: raw.key.as_ref().map(|key| self.list(key)) }
     }
 
-    fn table(&mut self, name: Spanned<String>, raw: raw::Table, embedded: bool) -> (String, Table) {
+    fn table(&mut self, name: Spanned<String>, raw: raw::Table, log: &LogKind, pipeline: &str) -> (String, Table) {
         if !names::is_table(name.get_ref()) {
             self.fault(&name.span(), Fault::TableName(name.get_ref().clone()));
         }
-        let store = raw.store.as_ref().map_or(Store::default(), |store| *store.get_ref());
-        if store == Store::Sqlite && !embedded {
-            let why = "tables in SQLite live in the file of an embedded log, and a pipeline on Kafka has none yet";
-            let place = raw.store.as_ref().map_or_else(|| name.span(), Spanned::span);
-            self.fault(&place, Fault::Meaningless { key: "store", why });
-        }
+        let store = match raw.store {
+            raw::StoreKind::Sqlite => match (raw.path.map(|path| self.path(path.get_ref())), log) {
+                (Some(path), LogKind::Embedded { path: log, .. }) if path != *log => Store::Sqlite(path),
+                (_, LogKind::Embedded { .. }) => Store::Log,
+                (path, LogKind::Kafka(_)) => {
+                    Store::Sqlite(path.unwrap_or_else(|| self.data(&format!("{pipeline}.tables"))))
+                }
+            },
+            raw::StoreKind::Cassandra => {
+                self.meaningless(raw.path.as_ref(), "path", "only a table in SQLite is in a file");
+                Store::Cassandra
+            }
+        };
         let columns = raw.columns.as_ref().map(|columns| self.list(columns));
         let partition_key = self.list(&raw.partition_key);
         let keys: Vec<_> = raw.partition_key.into_inner().into_iter().chain(raw.clustering_key).collect();

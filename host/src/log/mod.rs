@@ -102,7 +102,7 @@ pub trait Session: Send {
     /// Makes the step happen: all that was appended, and all of this.
     ///
     /// # Errors
-    /// If the store cannot be written; the step is aborted then.
+    /// If the store cannot be written, or has no place for rows; the step is aborted then.
     fn commit(&mut self, commit: Commit<'_>) -> Result<(), LogError>;
 
     /// Forgets the step and goes back to the committed positions. [`Event::Assigned`] comes again for every partition.
@@ -114,9 +114,6 @@ pub trait Session: Send {
     /// Bytes of the largest record that [`Session::append`] takes for a topic, counting all of its parts as they are
     /// written.
     fn max_record_bytes(&self, topic: &str) -> usize;
-
-    /// Whether [`Commit::rows`] is taken, which is so when the tables live in the log's own store.
-    fn holds_tables(&self) -> bool;
 }
 
 /// Which worker of which group opens a session.
@@ -178,7 +175,7 @@ pub struct Commit<'a> {
     pub positions: &'a [(u32, i64)],
     /// Per partition the module's state.
     pub states: &'a [(u32, Bytes)],
-    /// Rows for tables of the log's own store.
+    /// Rows for tables in the log's own store; a log without such tables takes none.
     pub rows: &'a [Rows],
 }
 

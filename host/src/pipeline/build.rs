@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use bespoke_boundary::{Mismatch, Output, Plan, names, output_schema};
 
-use super::open::OpenLog;
+use super::open::{OpenLog, table_store};
 use super::schemas::{SchemaStore, TopicSchema};
-use crate::config::{self, Pipeline};
+use crate::config::{self, NotBuiltIn, Pipeline};
 use crate::log::{LogError, NewTopic};
 use crate::module::{Instance, LoadError, Module, Sandbox};
 use crate::schema::framing::Frame;
 use crate::schema::{DirError, RegistryError, SchemaDir};
 use crate::sink::{ColumnsError, RowPlan, Sink, table_spec};
 use crate::stage::{Destination, KeyError, KeyPlan, Stage};
-use crate::table::TableSpec;
 
 /// A pipeline that is ready to run.
 pub struct Built {
@@ -26,8 +25,6 @@ pub struct Built {
     pub stages: Vec<BuiltStage>,
     /// Sinks.
     pub sinks: Vec<BuiltSink>,
-    /// Tables that sinks fill, to be made or checked.
-    pub tables: Vec<(TableSpec, bool)>,
     /// Topics with their partitions.
     pub topics: Vec<NewTopic>,
     /// Schemas by id.
@@ -151,6 +148,9 @@ pub enum BuildError {
         /// What is wrong.
         source: ColumnsError,
     },
+    /// What this host was built without.
+    #[error(transparent)]
+    NotBuiltIn(#[from] NotBuiltIn),
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -187,20 +187,13 @@ pub fn build(
         let stage = waiting.remove(next);
         stages.push(builder.stage(stage)?);
     }
-    let mut sinks = Vec::new();
-    let mut tables = Vec::new();
-    for sink in &config.sinks {
-        let (built, create) = builder.sink(sink)?;
-        tables.push(((*built.0.table).clone(), create));
-        sinks.push(built);
-    }
+    let sinks = config.sinks.iter().map(|sink| builder.sink(sink)).collect::<Result<_, _>>()?;
     Ok(Built {
         name: config.name.clone(),
         feeds,
         topics: all_topics(config),
         stages,
         sinks,
-        tables,
         schemas: builder.schemas,
         dead_letters: config.dead_letters.topic.clone(),
     })
@@ -219,8 +212,8 @@ pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), B
             return Err(LogError::NoTopic(topic.name.clone()).into());
         }
     }
-    for (table, create) in &built.tables {
-        open.ensure_table(table, *create)?;
+    for (sink, ..) in &built.sinks {
+        if sink.creates_table { open.ensure_table(sink) } else { open.check_table(sink) }?;
     }
     Ok(())
 }
@@ -363,7 +356,7 @@ impl Builder<'_> {
         Ok((Arc::new(built), config.clone(), from))
     }
 
-    fn sink(&mut self, config: &config::Sink) -> Result<(BuiltSink, bool), BuildError> {
+    fn sink(&mut self, config: &config::Sink) -> Result<BuiltSink, BuildError> {
         let from = self.topic("sink", &config.name, &config.from)?;
         let table = self.config.tables.get(&config.table).ok_or_else(|| BuildError::Outputs {
             stage: config.name.clone(),
@@ -382,10 +375,12 @@ impl Builder<'_> {
             from: config.from.clone(),
             plan: RowPlan::compile(&from.schema, &spec),
             table: Arc::new(spec),
+            store: table_store(&table.store)?,
+            creates_table: table.create,
             key: self.keys.get(&config.from).cloned().unwrap_or_default(),
             dead_letters: self.config.dead_letters.topic.clone(),
         };
-        Ok(((Arc::new(sink), config.clone(), from), table.create))
+        Ok((Arc::new(sink), config.clone(), from))
     }
 }
 

@@ -9,6 +9,6 @@ mod run;
 mod schemas;
 
 pub use build::{BuildError, Built, BuiltFeed, build, prepare};
-pub use open::{Location, OpenLog};
+pub use open::{Location, OpenLog, table_store};
 pub use run::{Outcome, Until, Watched, run};
 pub use schemas::{Naming, Purpose, SchemaStore, TopicSchema};

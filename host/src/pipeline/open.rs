@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, LogKind, Pipeline};
+use crate::config::{self, LogKind, NotBuiltIn, Pipeline, Store};
 use crate::log::embedded::{self, EmbeddedLog};
 use crate::log::kafka::{self, KafkaLog};
 use crate::log::{Log, LogError};
-use crate::table::TableSpec;
+use crate::sink::Sink;
+use crate::table::sqlite::SqliteFile;
+use crate::table::{TableError, TableStore};
 
 /// How long a pipeline waits for brokers that are away, and how long a look into topics does.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -109,14 +111,39 @@ impl OpenLog {
         }
     }
 
-    /// Makes or checks a table of the log's own store. A log without tables has none to check.
+    /// Makes the table of a sink, unless it is there; then it is checked.
     ///
     /// # Errors
-    /// As for [`EmbeddedLog::ensure_table`].
-    pub fn ensure_table(&self, table: &TableSpec, create: bool) -> Result<(), LogError> {
-        match self {
-            Self::Embedded(log) => log.ensure_table(table, create),
-            Self::Kafka(_) => Ok(()),
+    /// As for [`TableStore::ensure`].
+    pub fn ensure_table(&self, sink: &Sink) -> Result<(), LogError> {
+        match (&sink.store, self) {
+            (Some(store), _) => Ok(store.ensure(&sink.table)?),
+            (None, Self::Embedded(log)) => log.ensure_table(&sink.table),
+            (None, Self::Kafka(_)) => Err(TableError::NoTable(sink.table.name.clone()).into()),
         }
+    }
+
+    /// Checks the table of a sink.
+    ///
+    /// # Errors
+    /// As for [`TableStore::check`].
+    pub fn check_table(&self, sink: &Sink) -> Result<(), LogError> {
+        match (&sink.store, self) {
+            (Some(store), _) => Ok(store.check(&sink.table)?),
+            (None, Self::Embedded(log)) => log.check_table(&sink.table),
+            (None, Self::Kafka(_)) => Err(TableError::NoTable(sink.table.name.clone()).into()),
+        }
+    }
+}
+
+/// Where tables live; none for the log.
+///
+/// # Errors
+/// If this host was built without it.
+pub fn table_store(store: &Store) -> Result<Option<Arc<dyn TableStore>>, NotBuiltIn> {
+    match store {
+        Store::Log => Ok(None),
+        Store::Sqlite(path) => Ok(Some(Arc::new(SqliteFile::new(path)))),
+        Store::Cassandra => Err(NotBuiltIn { key: "tables.….store", value: "cassandra" }),
     }
 }

@@ -103,7 +103,7 @@ pub fn run(
         let pace = Pace { batch_records: config.batch_records, commit_interval };
         let task = || {
             let writers = Writers::new(built.schemas.clone(), from.schema.clone());
-            StageTask::new(stage.clone(), writers, counters.clone())
+            Ok(StageTask::new(stage.clone(), writers, counters.clone()))
         };
         let group = format!("{}.{}", built.name, stage.name);
         readers.push(Reader {
@@ -121,7 +121,7 @@ pub fn run(
         let pace = Pace { batch_records: SINK_BATCH_RECORDS, commit_interval };
         let task = || {
             let writers = Writers::new(built.schemas.clone(), from.schema.clone());
-            SinkTask::new(sink.clone(), writers, counters.clone())
+            Ok(SinkTask::new(sink.clone(), writers, counters.clone())?)
         };
         let group = format!("{}.{}", built.name, sink.name);
         readers.push(Reader {
@@ -196,12 +196,12 @@ fn start<T: Task + Send + 'static>(
     (topic, count): (&str, u32),
     pace: Pace,
     (halt, counters): (&Arc<AtomicBool>, &Arc<Counters>),
-    task: impl Fn() -> T,
+    task: impl Fn() -> Result<T, LogError>,
 ) -> Result<(), LogError> {
     for worker in 0..count {
         let member = Member { group: group.to_owned(), topic: Some(topic.to_owned()), worker, workers: count };
         let mut session = log.join(member)?;
-        let (mut task, halt, counters) = (task(), halt.clone(), counters.clone());
+        let (mut task, halt, counters) = (task()?, halt.clone(), counters.clone());
         let run = move || crate::worker::run(&mut *session, &mut task, pace, &halt, &counters);
         workers.push(spawn(role.to_owned(), run));
     }

@@ -9,11 +9,11 @@ use bytes::Bytes;
 
 use super::row::RowPlan;
 use crate::dead_letter::{DeadLetters, Kind};
-use crate::log::Session;
+use crate::log::{LogError, Session};
 use crate::metrics::Counters;
 use crate::schema::framing;
 use crate::stage::{NoSchema, Writers};
-use crate::table::{Cell, Rows, TableSpec};
+use crate::table::{Cell, Rows, TableError, TableSpec, TableStore, TableWriter};
 use crate::worker::{Flow, Stop, Task};
 
 /// Everything about a sink that its workers share.
@@ -24,6 +24,10 @@ pub struct Sink {
     pub from: String,
     /// The table that it fills.
     pub table: Arc<TableSpec>,
+    /// Where the table lives; none for the log, of whose steps the rows are a part then.
+    pub store: Option<Arc<dyn TableStore>>,
+    /// Whether the table is made if it is missing.
+    pub creates_table: bool,
     /// The fields that made the records' keys, in order; tombstones name their rows by them.
     pub key: Vec<String>,
     /// Where dead letters go.
@@ -38,6 +42,8 @@ pub struct SinkTask {
     writers: Writers,
     schema: Arc<Schema>,
     counters: Arc<Counters>,
+    /// The way to a table outside of the log.
+    writer: Option<Box<dyn TableWriter>>,
     rows: Staged,
     converted: Vec<u8>,
 }
@@ -70,10 +76,13 @@ fn bad(kind: Kind, why: impl ToString) -> Failed {
 
 impl SinkTask {
     /// A worker that has nothing assigned yet.
-    #[must_use]
-    pub fn new(sink: Arc<Sink>, writers: Writers, counters: Arc<Counters>) -> Self {
+    ///
+    /// # Errors
+    /// If the table cannot be opened.
+    pub fn new(sink: Arc<Sink>, writers: Writers, counters: Arc<Counters>) -> Result<Self, TableError> {
         let schema = writers.reader().clone();
-        Self { sink, writers, schema, counters, rows: Staged::default(), converted: Vec::new() }
+        let writer = sink.store.as_ref().map(|store| store.writer(&sink.table)).transpose()?;
+        Ok(Self { sink, writers, schema, counters, writer, rows: Staged::default(), converted: Vec::new() })
     }
 
     fn upsert(&mut self, batch: &Batch, index: usize) -> Result<(), Failed> {
@@ -214,10 +223,10 @@ impl Task for SinkTask {
         Ok(Vec::new())
     }
 
-    fn rows(&mut self) -> Vec<Rows> {
+    fn rows(&mut self) -> Result<Vec<Rows>, Stop> {
         let staged = std::mem::take(&mut self.rows);
         if staged.by_key.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let width = self.sink.table.columns.len();
         let mut rows =
@@ -229,7 +238,13 @@ impl Task for SinkTask {
             }
         }
         self.counters.records_out.add((rows.upserts.len() / width) as u64);
-        vec![rows]
+        match &mut self.writer {
+            Some(writer) => {
+                writer.write(&rows).map_err(LogError::from)?;
+                Ok(Vec::new())
+            }
+            None => Ok(vec![rows]),
+        }
     }
 
     fn committed(&mut self, _: Vec<(u32, Bytes)>) {}

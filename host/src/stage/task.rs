@@ -449,8 +449,8 @@ impl Task for StageTask {
         Ok(states)
     }
 
-    fn rows(&mut self) -> Vec<Rows> {
-        Vec::new()
+    fn rows(&mut self) -> Result<Vec<Rows>, Stop> {
+        Ok(Vec::new())
     }
 
     fn committed(&mut self, states: Vec<(u32, Bytes)>) {

@@ -1,14 +1,68 @@
 //! Tables: where sinks put rows.
 //!
 //! A table is described once, neutrally ([`TableSpec`]); every store makes its own DDL from it. Rows are upserts and
-//! deletes by primary key, so that writing them twice is the same as once. A store either lives in the log, and its rows
-//! are part of the step ([`crate::log::Commit::rows`]), or writes by itself before the step commits.
+//! deletes by primary key, so that writing them twice is the same as once.
+//!
+//! Tables either live in the file of the log, and their rows are part of the step ([`crate::log::Commit::rows`]); or in a
+//! [`TableStore`] of their own, and rows are written before the step commits. Then a step that does not come to its commit is
+//! done again, and so are its rows: effectively once. What every store promises, and the contract suite
+//! (`tests/contract/table.rs`) checks:
+//!
+//! - **A table is checked before the first row.** It has every column, of its type, and the primary key of its description;
+//!   a table that does not fit is left as it is, and refused with both sides and the DDL of one that would.
+//! - **Keys.** There is one row for each primary key. An upsert takes the place of all columns; a delete of what is not there
+//!   does nothing.
+//! - **Values.** Every type of column keeps its values; a null is kept as one. In floats a NaN may become a null.
+//! - **Writes are durable in order.** What [`TableWriter::write`] was given outlives the store and the host when it returns,
+//!   and a later write of the same key counts. If it fails, any of its rows may be written; the same rows are written again.
+//!
+//! Not promised: that rows of one write become visible together, or the order of writers. The rows of a key come from one
+//! partition and so from one writer at a time, if the key of the table is that of the topic.
 
 use std::sync::Arc;
 
 use bespoke_record::Span;
 
 pub mod sqlite;
+
+/// The names of the columns, and rows of cells as text; none is null.
+pub type Top = (Vec<String>, Vec<Vec<Option<String>>>);
+
+/// Where tables live, if that is not the log. Shared by all threads of a host. Nothing is opened before it is asked.
+pub trait TableStore: Send + Sync {
+    /// Makes the table, unless there is one; that must be as described.
+    ///
+    /// # Errors
+    /// [`TableError::Spec`], [`TableError::Different`], or if the store fails.
+    fn ensure(&self, spec: &TableSpec) -> Result<(), TableError>;
+
+    /// Whether there is a table as described.
+    ///
+    /// # Errors
+    /// [`TableError::Missing`], and as for [`TableStore::ensure`].
+    fn check(&self, spec: &TableSpec) -> Result<(), TableError>;
+
+    /// Opens a table that is as described, for one worker.
+    ///
+    /// # Errors
+    /// If the store fails.
+    fn writer(&self, table: &Arc<TableSpec>) -> Result<Box<dyn TableWriter>, TableError>;
+
+    /// The columns of a table, and its first rows by primary key.
+    ///
+    /// # Errors
+    /// [`TableError::NoTable`], or if the store fails.
+    fn top(&self, table: &str, limit: usize) -> Result<Top, TableError>;
+}
+
+/// One worker's way to a table. Used by one thread.
+pub trait TableWriter: Send {
+    /// Upserts and deletes rows, durably.
+    ///
+    /// # Errors
+    /// If the store fails; any of the rows may be written then.
+    fn write(&mut self, rows: &Rows) -> Result<(), TableError>;
+}
 
 /// A table, whatever the store.
 #[derive(Clone, Debug, PartialEq, Eq)]

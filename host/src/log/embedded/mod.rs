@@ -24,7 +24,7 @@ use self::store::Store;
 use self::topic::Topic;
 use self::writer::Writer;
 use super::{Commit, Created, Log, LogError, Member, NewTopic, PartitionInfo, Session, TopicInfo};
-use crate::table::{TableError, TableSpec, sqlite};
+use crate::table::{TableError, TableSpec, Top, sqlite};
 
 mod lock;
 mod retention;
@@ -130,17 +130,23 @@ impl EmbeddedLog {
         Ok(Self { shared: Arc::new(Shared::new(path, options, None, reader, BTreeMap::new(), None)) })
     }
 
-    /// Makes sure that a table for [`Commit::rows`] is as described: creates it if it is missing and `create` is set.
+    /// Makes a table for [`Commit::rows`], unless there is one; that must be as described.
     ///
     /// # Errors
     /// [`LogError::Table`] if it cannot be or is not as described.
-    pub fn ensure_table(&self, spec: &TableSpec, create: bool) -> Result<(), LogError> {
-        if spec.name.to_ascii_lowercase().starts_with(OWN_TABLES) {
-            let what = format!("names that begin with `{OWN_TABLES}` are those of the log's own tables");
-            return Err(TableError::Spec { table: spec.name.clone(), what }.into());
-        }
+    pub fn ensure_table(&self, spec: &TableSpec) -> Result<(), LogError> {
+        check_table_name(&spec.name)?;
         let writer = self.shared.writer()?;
-        Ok(sqlite::ensure(&writer.store().conn, spec, create)?)
+        Ok(sqlite::ensure(&writer.store().conn, spec)?)
+    }
+
+    /// Whether there is a table as described.
+    ///
+    /// # Errors
+    /// [`LogError::Table`] if there is none, or another.
+    pub fn check_table(&self, spec: &TableSpec) -> Result<(), LogError> {
+        check_table_name(&spec.name)?;
+        Ok(sqlite::check(&self.shared.reader().conn, spec)?)
     }
 
     /// The groups that have committed a position in a topic, by name.
@@ -155,7 +161,7 @@ impl EmbeddedLog {
     ///
     /// # Errors
     /// [`LogError::Table`] if there is no such table or it cannot be read.
-    pub fn top_rows(&self, table: &str, limit: usize) -> Result<sqlite::Top, LogError> {
+    pub fn top_rows(&self, table: &str, limit: usize) -> Result<Top, LogError> {
         Ok(sqlite::top(&self.shared.reader().conn, table, limit)?)
     }
 }
@@ -308,6 +314,14 @@ impl Shared {
         drop(claims);
         topic.notify();
     }
+}
+
+fn check_table_name(name: &str) -> Result<(), TableError> {
+    if name.to_ascii_lowercase().starts_with(OWN_TABLES) {
+        let what = format!("names that begin with `{OWN_TABLES}` are those of the log's own tables");
+        return Err(TableError::Spec { table: name.to_owned(), what });
+    }
+    Ok(())
 }
 
 /// The path with its folder made and resolved, so that two names of one file have one lock.

@@ -159,10 +159,6 @@ impl Session for EmbeddedSession {
     fn max_record_bytes(&self, _: &str) -> usize {
         self.shared.options.max_record_bytes
     }
-
-    fn holds_tables(&self) -> bool {
-        true
-    }
 }
 
 impl Drop for EmbeddedSession {

@@ -329,8 +329,8 @@ fn a_long_path_is_made_and_a_table_of_the_log_is_not() {
         partition_key: vec![0],
         clustering_key: vec![],
     };
-    let error = log.ensure_table(&spec, true).expect_err("refused");
+    let error = log.ensure_table(&spec).expect_err("refused");
     assert!(matches!(error, LogError::Table(TableError::Spec { .. })), "{error}");
     spec.name = "topics".into();
-    log.ensure_table(&spec, true).expect("created");
+    log.ensure_table(&spec).expect("created");
 }

@@ -11,6 +11,7 @@ use super::input::Input;
 use super::output::{Output, Positions};
 use super::state;
 use crate::log::{Commit, Event, LogError, Member, Session};
+use crate::table::TableError;
 
 /// Longest wait of one poll: some clocks cannot add more to a point in time.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -109,7 +110,10 @@ impl KafkaSession {
     }
 
     fn finish(&mut self, commit: Commit<'_>) -> Result<(), LogError> {
-        let Commit { positions, states, .. } = commit;
+        let Commit { positions, states, rows } = commit;
+        if let Some(rows) = rows.first() {
+            return Err(TableError::NoTable(rows.table.name.clone()).into());
+        }
         match &mut self.input {
             Source::Topic(input) => {
                 input.check(positions)?;
@@ -179,9 +183,5 @@ impl Session for KafkaSession {
 
     fn max_record_bytes(&self, topic: &str) -> usize {
         self.output.max_record_bytes(topic)
-    }
-
-    fn holds_tables(&self) -> bool {
-        false
     }
 }

@@ -1,7 +1,8 @@
-//! Tables in SQLite: made or checked at start, written inside the transaction of a step.
+//! Tables in SQLite: made or checked at start, written inside a transaction.
 //!
 //! It never changes a table that is there, and never begins or ends a transaction: the embedded log does, because its
-//! tables live in its file and their rows count together with the records (see [`crate::log::Commit::rows`]).
+//! tables live in its file and their rows count together with the records (see [`crate::log::Commit::rows`]), and so does
+//! a file of tables alone ([`SqliteFile`]).
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -9,21 +10,32 @@ use std::fmt::Write as _;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
-use super::{Cell, Column, ColumnType, Rows, TableError, TableSpec};
+use super::{Cell, Column, ColumnType, Rows, TableError, TableSpec, Top};
 
-/// The names of the columns, and rows of cells as text; none is null.
-pub type Top = (Vec<String>, Vec<Vec<Option<String>>>);
+mod file;
 
-/// Makes the table if `create`, unless there is one; a table that is there must take the rows of the spec.
+pub use file::SqliteFile;
+
+/// Makes the table, unless there is one; a table that is there must take the rows of the spec.
+///
+/// # Errors
+/// As for [`check`], but for [`TableError::Missing`].
+pub fn ensure(conn: &Connection, spec: &TableSpec) -> Result<(), TableError> {
+    match check(conn, spec) {
+        Err(TableError::Missing { ddl, .. }) => conn.execute_batch(&ddl).map_err(|e| store(&spec.name, e)),
+        checked => checked,
+    }
+}
+
+/// Whether there is a table that takes the rows of the spec.
 ///
 /// # Errors
 /// [`TableError::Spec`], [`TableError::Missing`], [`TableError::Different`], or if the store fails.
-pub fn ensure(conn: &Connection, spec: &TableSpec, create: bool) -> Result<(), TableError> {
+pub fn check(conn: &Connection, spec: &TableSpec) -> Result<(), TableError> {
     check_spec(spec)?;
     let ddl = ddl(spec);
     let kind = kind_of(conn, &spec.name).map_err(|e| store(&spec.name, e))?;
     match kind.as_deref() {
-        None if create => conn.execute_batch(&ddl).map_err(|e| store(&spec.name, e)),
         None => Err(TableError::Missing { table: spec.name.clone(), ddl }),
         Some("table") => {
             let live = live_columns(conn, &spec.name).map_err(|e| store(&spec.name, e))?;
