@@ -22,7 +22,7 @@ const LETTERS: &str = "case.dead-letters";
 const NONE: &str = "(nop)";
 
 /// What a module does wrong on one record: the name, the kind of its dead letter, the reason, and the code.
-const FAULTS: [(&str, &str, &str, &str); 10] = [
+const FAULTS: [(&str, &str, &str, &str); 11] = [
     ("trap", "trap", "process: panicked or aborted", "unreachable"),
     ("divide", "trap", "process: wasm trap: integer divide by zero", "(drop (i32.div_u (local.get $i) (i32.const 0)))"),
     (
@@ -63,6 +63,15 @@ const FAULTS: [(&str, &str, &str, &str); 10] = [
         "answer",
         "process: a pointer in the answer is outside of the module's memory or not aligned",
         "(global.set $answers (i32.const 89478485))",
+    ),
+    // 2 MiB, all of it there.
+    (
+        "large",
+        "answer",
+        "process: the answer is larger than the limit of 1048576 bytes; raise `limits.answer_mb` if it needs to be",
+        "(drop (memory.grow (i32.const 32)))
+         (i32.store (local.get $answer) (i32.const 1)) (i32.store offset=4 (local.get $answer) (i32.const 262144))
+         (i32.store offset=8 (local.get $answer) (i32.const 2097152))",
     ),
     (
         "text",
@@ -142,10 +151,11 @@ fn committed(folder: &Folder) -> (i64, Option<u32>) {
 fn a_record_that_breaks_a_module_is_one_dead_letter_and_all_others_pass() {
     const RECORDS: usize = 1500;
     const BAD: usize = 777;
+    let run = [&RUN[..], &["--set", "stage.processor.limits.answer_mb=1"]].concat();
     for (name, kind, reason, code) in FAULTS {
         let folder = folder(RECORDS, |n| n == BAD);
         module(&folder, code, "");
-        folder.host(&RUN).must_end(0);
+        folder.host(&run).must_end(0);
         let letters = folder.letters(LETTERS);
         let [letter] = &letters[..] else { panic!("{name}: not one dead letter: {letters:#?}") };
         assert_eq!((&*letter.kind, &*letter.stage, &*letter.place), (kind, "processor", "in-0:777"), "{letter:?}");
@@ -161,7 +171,7 @@ fn a_record_that_breaks_a_module_is_one_dead_letter_and_all_others_pass() {
         // With a module that does not break, it goes the way of the others.
         module(&folder, NONE, "");
         folder.host(&["dead-letters", "replay"]).must_end(0);
-        folder.host(&RUN).must_end(0);
+        folder.host(&run).must_end(0);
         let out = folder.topic("out");
         assert_eq!((out.lines().count(), out.matches("p-0777").count()), (RECORDS, 1), "{name}");
         assert_eq!(folder.letters(LETTERS).len(), 1, "{name}");

@@ -57,7 +57,9 @@ impl Fault {
     /// Tells what an error of a call means. `stderr` is the end of what the module wrote there.
     pub(super) fn of(function: &str, error: &wasmtime::Error, time_ms: u64, stderr: &str) -> Self {
         let (kind, what) = if let Some(violation) = error.downcast_ref::<Violation>() {
-            (FaultKind::Answer, violation.to_string())
+            let hint = matches!(violation, Violation::TooLarge { .. });
+            let hint = if hint { "; raise `limits.answer_mb` if it needs to be" } else { "" };
+            (FaultKind::Answer, format!("{violation}{hint}"))
         } else if let Some(limit) = error.downcast_ref::<MemoryLimit>() {
             (FaultKind::Memory, limit.to_string())
         } else {
