@@ -19,7 +19,10 @@ pub trait Source: Send {
     fn next(&mut self, datum: &mut Vec<u8>) -> Result<Next, FeedError>;
 
     /// Where to go on after what was given so far, as the source reads it.
-    fn position(&self) -> Vec<u8>;
+    ///
+    /// # Errors
+    /// If it is not there any more.
+    fn position(&mut self) -> Result<Vec<u8>, FeedError>;
 
     /// Where the last record came from, for people.
     fn place(&self) -> String;
@@ -112,12 +115,12 @@ impl Source for FileSource {
         })
     }
 
-    fn position(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.reader.position()).unwrap_or_default()
+    fn position(&mut self) -> Result<Vec<u8>, FeedError> {
+        Ok(serde_json::to_vec(&self.reader.position()?).unwrap_or_default())
     }
 
     fn place(&self) -> String {
-        format!("{}:{}", self.name, self.reader.position().lines)
+        format!("{}:{}", self.name, self.reader.lines())
     }
 }
 
@@ -183,9 +186,9 @@ impl Source for Stdin {
         }
     }
 
-    fn position(&self) -> Vec<u8> {
+    fn position(&mut self) -> Result<Vec<u8>, FeedError> {
         let position = Position { records: self.records, ..Position::default() };
-        serde_json::to_vec(&position).unwrap_or_default()
+        Ok(serde_json::to_vec(&position).unwrap_or_default())
     }
 
     fn place(&self) -> String {
@@ -234,8 +237,8 @@ impl Source for GeneratorSource {
         Ok(if self.generator.next_avro(datum) { Next::Datum } else { Next::End })
     }
 
-    fn position(&self) -> Vec<u8> {
-        self.generator.position().to_string().into_bytes()
+    fn position(&mut self) -> Result<Vec<u8>, FeedError> {
+        Ok(self.generator.position().to_string().into_bytes())
     }
 
     fn place(&self) -> String {

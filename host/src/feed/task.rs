@@ -76,8 +76,7 @@ pub fn run_feed(mut session: Box<dyn Session>, mut task: FeedTask, stop: &Atomic
             return Err(Stop::Policy(format!("another host has taken over the feed `{name}`")));
         }
         own.last = Some(state.clone());
-        let broken = |error: super::FeedError| Stop::Policy(format!("feed `{name}`: {error}"));
-        let mut source = (task.open)(state.as_deref()).map_err(broken)?;
+        let mut source = (task.open)(state.as_deref()).map_err(broken(&name))?;
         let commits = task.counters.commits.get();
         let carried = task.carry(&mut *session, &mut *source, &mut own, stop);
         if task.counters.commits.get() > commits {
@@ -140,8 +139,7 @@ impl FeedTask {
             while batch.len() < BATCH_RECORDS && batch.bytes() < BATCH_BYTES {
                 value.clear();
                 value.extend_from_slice(self.frame.prefix());
-                let stop_here = |error: super::FeedError| Stop::Policy(format!("feed `{}`: {error}", self.name));
-                match source.next(&mut value).map_err(stop_here)? {
+                match source.next(&mut value).map_err(broken(&self.name))? {
                     Next::Datum => {
                         key.clear();
                         let header = self.frame.header().map(|(name, value)| (name, Some(value)));
@@ -194,7 +192,8 @@ impl FeedTask {
             let due = open_since.is_some_and(|since| since.elapsed() >= self.commit_interval);
             if due || ended || stopping {
                 if open_since.take().is_some() {
-                    let states = [(0, Bytes::from(source.position()))];
+                    let position = source.position().map_err(broken(&self.name))?;
+                    let states = [(0, Bytes::from(position))];
                     own.tried = Some(states[0].1.clone());
                     session.commit(Commit { states: &states, ..Commit::default() })?;
                     own.last = Some(own.tried.take());
@@ -213,6 +212,10 @@ impl FeedTask {
             }
         }
     }
+}
+
+fn broken(name: &str) -> impl Fn(super::FeedError) -> Stop {
+    move |error| Stop::Policy(format!("feed `{name}`: {error}"))
 }
 
 fn too_many(error: bespoke_record::Full) -> Stop {

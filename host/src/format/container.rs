@@ -137,6 +137,10 @@ impl<R: BufRead> ContainerReader<R> {
         (self.block.start, self.block.handed_out)
     }
 
+    pub(super) fn input(&mut self) -> &mut R {
+        &mut self.input.input
+    }
+
     /// The next record's datum.
     ///
     /// # Errors

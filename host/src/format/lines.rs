@@ -11,6 +11,12 @@ pub(super) const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 /// What is kept of a longer one, for its dead letter.
 const KEPT_OF_LONG_LINE_BYTES: usize = 64 * 1024;
 
+/// Bytes before a place in a file by which it is known again.
+const TAIL_BYTES: u64 = 1024;
+
+/// What to do with a file that is another one now.
+pub(super) const ANEW: &str = "give the feed another name to read all of it";
+
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Where bytes come from.
@@ -61,17 +67,35 @@ impl Input {
     pub(super) fn seek_to(&mut self, offset: u64) -> io::Result<()> {
         match self {
             Self::File(file) => {
-                let len = file.get_ref().metadata()?.len();
-                if len < offset {
-                    return Err(io::Error::other(format!(
-                        "it has {len} bytes and was read up to byte {offset} before; was it replaced?"
-                    )));
-                }
+                has_so_many(file.get_ref(), offset)?;
                 file.seek(SeekFrom::Start(offset)).map(|_| ())
             }
             Self::Stream(_) => Err(io::Error::other("a stream cannot go on where it stopped; use a file")),
         }
     }
+
+    /// The CRC-32C of the bytes just before a byte of a file. None for a stream.
+    pub(super) fn tail(&mut self, offset: u64) -> io::Result<Option<u32>> {
+        let Self::File(file) = self else { return Ok(None) };
+        // Below the buffer, which stays as it is.
+        let file = file.get_mut();
+        has_so_many(file, offset)?;
+        let at = file.stream_position()?;
+        let mut tail = vec![0; offset.min(TAIL_BYTES) as usize];
+        file.seek(SeekFrom::Start(offset - tail.len() as u64))?;
+        file.read_exact(&mut tail)?;
+        file.seek(SeekFrom::Start(at))?;
+        Ok(Some(crc32c::crc32c(&tail)))
+    }
+}
+
+fn has_so_many(file: &File, bytes: u64) -> io::Result<()> {
+    let len = file.metadata()?.len();
+    if len < bytes {
+        let what = format!("it has {len} bytes and was read up to byte {bytes} before; was it replaced? {ANEW}");
+        return Err(io::Error::other(what));
+    }
+    Ok(())
 }
 
 impl Read for Input {
@@ -114,6 +138,10 @@ impl Lines {
     /// The number, from 1, of the first line of the line that was handed out last.
     pub(super) fn number(&self) -> u64 {
         self.breaks + 1 - self.current.breaks
+    }
+
+    pub(super) fn input(&mut self) -> &mut Input {
+        &mut self.input
     }
 
     /// Goes on after a line that was handed out before.

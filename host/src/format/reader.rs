@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::container::{ContainerError, ContainerReader};
 use super::csv::Columns;
 use super::json::{JsonOptions, parse_json};
-use super::lines::{Input, Line, Lines, MAX_LINE_BYTES};
+use super::lines::{ANEW, Input, Line, Lines, MAX_LINE_BYTES};
 
 /// The format of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -91,6 +91,9 @@ pub struct Position {
     pub lines: u64,
     /// Records and rejected lines so far.
     pub records: u64,
+    /// CRC-32C of the bytes just before, at most 1 KiB, by which the file is known again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<u32>,
 }
 
 /// A file that cannot be read, or not further.
@@ -103,6 +106,14 @@ pub enum ReadError {
         name: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// A file that is not the one that was read before.
+    #[error("`{name}` is not what was read up to byte {bytes} before: was it replaced? {ANEW}")]
+    Replaced {
+        /// The file.
+        name: String,
+        /// Where it differs, at the latest.
+        bytes: u64,
     },
     /// A CSV file whose header row does not fit.
     #[error("`{name}`: {what}")]
@@ -224,32 +235,58 @@ impl RecordReader {
     }
 
     /// Up to where it has been read.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or has become shorter than that.
+    pub fn position(&mut self) -> Result<Position, ReadError> {
+        let (bytes, lines) = self.place();
+        let tail = self.tail(bytes)?;
+        Ok(Position { bytes, lines, records: self.records, tail })
+    }
+
+    /// Lines so far; in a container file, records of a block.
     #[must_use]
-    pub fn position(&self) -> Position {
-        let (bytes, lines) = match &self.form {
+    pub fn lines(&self) -> u64 {
+        self.place().1
+    }
+
+    fn place(&self) -> (u64, u64) {
+        match &self.form {
             Form::JsonLines(lines) | Form::Csv(lines, _) => lines.position(),
             Form::Avro(container, _) => container.position(),
+        }
+    }
+
+    fn tail(&mut self, bytes: u64) -> Result<Option<u32>, ReadError> {
+        let input = match &mut self.form {
+            Form::JsonLines(lines) | Form::Csv(lines, _) => lines.input(),
+            Form::Avro(container, _) => container.input(),
         };
-        Position { bytes, lines, records: self.records }
+        input.tail(bytes).map_err(|source| ReadError::Io { name: self.name.clone(), source })
     }
 
     /// Goes on where the same file was read up to before.
     ///
     /// # Errors
-    /// If the file is shorter than that, or is a stream.
+    /// If the file is another one than it was then, as far as that can be seen, or is a stream.
     pub fn seek(&mut self, position: Position) -> Result<(), ReadError> {
-        if position.records > 0 {
-            let name = &self.name;
-            match &mut self.form {
-                Form::JsonLines(lines) | Form::Csv(lines, _) => lines
-                    .seek(position.bytes, position.lines)
-                    .map_err(|source| ReadError::Io { name: name.clone(), source })?,
-                Form::Avro(container, _) => container
-                    .resume(position.bytes, position.lines, |input| input.seek_to(position.bytes))
-                    .map_err(|source| ReadError::Container { name: name.clone(), source })?,
-            }
-            self.records = position.records;
+        let Position { bytes, lines: count, records, tail } = position;
+        if records == 0 {
+            return Ok(());
         }
+        if tail.is_some() && self.tail(bytes)? != tail {
+            return Err(ReadError::Replaced { name: self.name.clone(), bytes });
+        }
+        let name = &self.name;
+        match &mut self.form {
+            Form::JsonLines(lines) | Form::Csv(lines, _) => {
+                lines.seek(bytes, count).map_err(|source| ReadError::Io { name: name.clone(), source })?
+            }
+            Form::Avro(container, _) => container
+                .resume(bytes, count, |input| input.seek_to(bytes))
+                .map_err(|source| ReadError::Container { name: name.clone(), source })?,
+        }
+        self.records = records;
         Ok(())
     }
 }
@@ -354,13 +391,39 @@ mod tests {
                 for _ in 0..read {
                     reader.next(&mut Vec::new()).expect("readable");
                 }
-                let kept = serde_json::to_string(&reader.position()).expect("JSON");
+                let kept = serde_json::to_string(&reader.position().expect("readable")).expect("JSON");
                 let mut again = open(file, format);
                 again.seek(serde_json::from_str(&kept).expect("a position")).expect("there");
                 assert_eq!(rest(&mut again), whole[read..], "{format:?} after {read}");
-                assert_eq!(again.position().records, whole.len() as u64);
+                assert_eq!(again.position().expect("readable").records, whole.len() as u64);
             }
         }
+    }
+
+    #[test]
+    fn another_file_in_its_place_is_not_read_in_the_middle() {
+        let before = file(b"{\"a\":1}\n{\"a\":2}\n");
+        let mut reader = open(&before, Format::Jsonl);
+        reader.next(&mut Vec::new()).expect("readable");
+        let kept = reader.position().expect("readable");
+        assert_eq!(rest(&mut reader), [2], "a look back does not move the reader");
+        for (content, goes_on) in [
+            (&b"{\"a\":1}\n{\"a\":7}\n{\"a\":8}\n"[..], true),
+            (b"{\"a\":5}\n{\"a\":2}\n", false),
+            (b"{\"a\":1}", false),
+        ] {
+            let now = file(content);
+            let sought = open(&now, Format::Jsonl).seek(kept);
+            let said = sought.as_ref().err().map(ToString::to_string);
+            assert_eq!(sought.is_ok(), goes_on, "{said:?}");
+            assert!(said.is_none_or(|said| said.contains("was it replaced?") && said.contains("another name")));
+        }
+        let other = file(&container());
+        let mut first = open(&other, Format::Avro);
+        rest(&mut first);
+        let kept = first.position().expect("readable");
+        // As long and with the same records, but another sync marker.
+        assert!(open(&file(&container()), Format::Avro).seek(kept).is_err_and(|e| e.to_string().contains("replaced")));
     }
 
     #[test]
@@ -399,6 +462,7 @@ mod tests {
             RecordReader::open(stream(), Format::Jsonl, schema("int"), ReadOptions::default()).expect("readable");
         reader.seek(Position::default()).expect("the start");
         assert_eq!(rest(&mut reader), [1]);
-        assert!(reader.seek(reader.position()).is_err());
+        let end = reader.position().expect("a stream has one");
+        assert!(reader.seek(end).is_err());
     }
 }
