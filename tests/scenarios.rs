@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use bespoke_record::BatchBuilder;
 use host::schema::framing;
 
-use crate::support::{Folder, Letter, joined, top};
+use crate::support::{Folder, LIMIT, Letter, joined, top, until};
 
 const LETTERS: &str = "case.dead-letters";
 const RUN: [&str; 3] = ["run", "--until-end", "pipeline.toml"];
@@ -148,12 +148,9 @@ fn a_pipe_goes_from_standard_input_to_standard_output() {
 #[test]
 fn a_second_host_on_the_same_log_is_refused() {
     let folder = Folder::of(&cases().join("csv"));
-    let mut first = folder.start(&["run", "pipeline.toml"]);
+    let first = folder.start(&["run", "pipeline.toml"]);
     // The second comes when the first has the file and has done its work.
-    while folder.so_far("out") == 0 {
-        assert!(first.is_running(), "the first host ended: {}", first.end().stderr);
-        std::thread::yield_now();
-    }
+    until("records come out", LIMIT, || folder.so_far("out") > 0);
     let second = folder.host(&RUN);
     second.must_end(1);
     let told = format!("is in use by another host (process {})", first.id());

@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::support::{services, top};
+use super::support::{services, top, until};
 
 /// Longer than any service takes to start, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(200);
@@ -23,14 +23,6 @@ fn pids(folder: &Path) -> Vec<String> {
     let pid =
         |node: fs::DirEntry| fs::read_to_string(node.path().join("pid")).ok()?.split(' ').next().map(str::to_owned);
     nodes.filter_map(|node| pid(node.expect("an entry"))).collect()
-}
-
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -72,7 +64,7 @@ fn nodes_end_with_whoever_holds_them_however_that_ends() {
             holder.wait().expect("ended");
             assert!(!folder.exists(), "the folder is left behind");
         }
-        until("the end of the node", || pids.iter().all(|pid| !Path::new("/proc").join(pid).exists()));
+        until("the end of the node", LIMIT, || pids.iter().all(|pid| !Path::new("/proc").join(pid).exists()));
     }
 }
 

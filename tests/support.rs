@@ -32,9 +32,19 @@ const IDS: &str = "log.schemas.json";
 /// Modules are looked for here, and else where `make guests` leaves them.
 const MODULES: &str = "BESPOKE_TEST_MODULES";
 /// No run takes as long.
-const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(60);
 /// More than a topic of any case here holds.
 const MANY: usize = 1 << 20;
+
+/// Waits until something is so, which a slow machine may take its time for.
+#[track_caller]
+pub fn until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// A folder of its own for one run of a pipeline.
 pub struct Folder(TempDir);
@@ -186,16 +196,6 @@ impl Folder {
         let mut session = log.join(member).expect("a session");
         session.append(topic, batch).expect("appended");
         session.commit(Commit::default()).expect("committed");
-    }
-
-    /// Waits until something is so, which a slow machine may take its time for.
-    #[track_caller]
-    pub fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + LIMIT;
-        while !is_so(self) {
-            assert!(Instant::now() < deadline, "never: {what}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
     }
 
     /// Hands every record of a topic to `look`, with the partition.

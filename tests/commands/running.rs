@@ -4,11 +4,11 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use similar_asserts::assert_eq;
 
 use super::{Ended, FEED, ended, fresh, host, printed, run, through};
+use crate::support::{LIMIT, until};
 
 /// A command that goes on until it is stopped. A test that fails takes it along.
 struct Running(Option<Child>);
@@ -45,15 +45,6 @@ impl Drop for Running {
     }
 }
 
-/// Waits until something is so, which a slow machine may take its time for.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn a_reader_that_goes_away_ends_the_command_quietly() {
     let dir = fresh();
@@ -72,7 +63,7 @@ fn an_interrupted_run_commits_and_the_next_one_goes_on() {
     let dir = fresh();
     let following = ["run", "--set", "feed.file.follow=true"];
     let running = Running::start(dir.path(), &following);
-    until("a row in the table", || run(dir.path(), &["table", "show", "by_shop"]).out.contains("north"));
+    until("a row in the table", LIMIT, || run(dir.path(), &["table", "show", "by_shop"]).out.contains("north"));
     let ended = running.interrupt();
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     fs::write(dir.path().join("feed.jsonl"), format!("{FEED}{{\"id\":\"f\",\"shop\":\"west\",\"cents\":600}}\n"))
@@ -102,7 +93,7 @@ fn looking_works_while_a_pipeline_runs_and_a_replay_is_told_to_wait() {
     let dir = fresh();
     let following = ["run", "--set", "feed.file.follow=true"];
     let running = Running::start(dir.path(), &following);
-    until("dead letters", || run(dir.path(), &["dead-letters", "list"]).out.lines().count() == 4);
+    until("dead letters", LIMIT, || run(dir.path(), &["dead-letters", "list"]).out.lines().count() == 4);
     let replay = run(dir.path(), &["dead-letters", "replay"]);
     assert_eq!(replay.code, Some(1), "{replay:?}");
     assert!(replay.err.contains("in use") && replay.err.contains("hint: stop that host first"), "{}", replay.err);
@@ -117,7 +108,7 @@ fn retention_goes_on_while_nothing_comes_and_who_misses_records_is_told() {
     // The feed waits for its file to grow, which it does not.
     let running =
         Running::start(dir.path(), &[&["feed", "more.jsonl", "--to", "prices", "--follow"][..], &kept].concat());
-    until("the removal of all records", || {
+    until("the removal of all records", LIMIT, || {
         let described = printed(dir.path(), &["topics", "describe", "prices"]);
         described.lines().any(|line| line.split_whitespace().take(3).eq(["0", "4", "4"]))
     });

@@ -84,6 +84,7 @@ fn kill_at_random(mut child: Child, steps: u64) {
         }
     }
     let jitter = Duration::from_micros(RandomState::new().hash_one(seen) % 5_000);
+    println!("killed {jitter:?} after the commit of {seen} steps");
     let until = Instant::now() + jitter;
     while Instant::now() < until {
         std::hint::spin_loop();

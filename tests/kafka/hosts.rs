@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bespoke_record::Batch;
 use bytes::Bytes;
@@ -224,14 +224,5 @@ impl Task for Copy {
     fn aborted(&mut self) {
         self.counts.clone_from(&self.committed);
         self.touched.clear();
-    }
-}
-
-/// Waits until it is so.
-pub fn until(what: &str, timeout: Duration, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + timeout;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(50));
     }
 }

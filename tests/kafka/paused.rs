@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use host::log::kafka::Guarantee;
 
-use super::hosts::{Host, Orders, until};
+use super::hosts::{Host, Orders};
 use super::judge::{self, Feed};
 use crate::contract::kafka::{brokers, prefix};
+use crate::support::until;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 

@@ -9,9 +9,10 @@ use host::log::kafka::Guarantee;
 use host::metrics::Counters;
 use host::worker::{Stop, run};
 
-use super::hosts::{Orders, PACE, until};
+use super::hosts::{Orders, PACE};
 use super::judge::{self, Feed};
 use crate::contract::kafka::{brokers, prefix};
+use crate::support::until;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::real;
 use crate::support::front::{Front, Reply};
-use crate::support::{Folder, services, top};
+use crate::support::{Folder, LIMIT, services, top, until};
 
 pub const RUN: [&str; 2] = ["run", "--until-end"];
 
@@ -192,8 +192,8 @@ fn a_registry_that_fails_later_holds_up_only_who_needs_it() {
     assert!(folder.letters("later.dead-letters").is_empty());
     assert_eq!(folder.so_far("later.out"), 3);
     works.store(true, Ordering::Relaxed);
-    folder.until("later.out has all", |folder| folder.so_far("later.out") == 6);
-    folder.until("what nobody knows is a dead letter", |folder| folder.so_far("later.dead-letters") == 3);
+    until("later.out has all", LIMIT, || folder.so_far("later.out") == 6);
+    until("what nobody knows is a dead letter", LIMIT, || folder.so_far("later.dead-letters") == 3);
     running.interrupt();
     running.end().must_end(0);
     let reasons: Vec<_> = folder.letters("later.dead-letters").into_iter().map(|letter| letter.kind).collect();
