@@ -74,7 +74,7 @@ fn start(path: &Path) -> Child {
 }
 
 /// Lets the process commit some steps, and kills it at a moment that nothing in it can know.
-fn kill_at_random(mut child: Child, steps: u64) {
+fn kill_at_random(mut child: Child, steps: u64) -> Duration {
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
     let mut seen = 0;
     while seen < steps {
@@ -84,13 +84,13 @@ fn kill_at_random(mut child: Child, steps: u64) {
         }
     }
     let jitter = Duration::from_micros(RandomState::new().hash_one(seen) % 5_000);
-    println!("killed {jitter:?} after the commit of {seen} steps");
     let until = Instant::now() + jitter;
     while Instant::now() < until {
         std::hint::spin_loop();
     }
     child.kill().expect("killed");
     child.wait().expect("ended");
+    jitter
 }
 
 /// Opens the file as the next host would, and checks that all of it is in order.
@@ -127,7 +127,8 @@ fn a_killed_process_leaves_whole_steps() {
     let mut done = 0;
     for _ in 0..KILLS {
         let steps = 1 + RandomState::new().hash_one(done) % 30;
-        kill_at_random(start(&path), steps);
+        let jitter = kill_at_random(start(&path), steps);
+        println!("killed {jitter:?} after {steps} steps");
         let found = look(&path);
         assert!(found.outputs >= done + steps * STEP, "{steps} committed steps after {done}, but {found:?}");
         done = found.outputs;

@@ -109,6 +109,14 @@ pub enum Fault {
     /// A name that is taken.
     #[error("`{0}` is the name of another feed, stage or sink; give each its own with `name = …`")]
     Duplicate(String),
+    /// A name that would be taken for something of the host.
+    #[error("`{name}` begins with `{prefix}`, under which the host keeps positions of its own; choose another name")]
+    Reserved {
+        /// The name.
+        name: String,
+        /// Its beginning.
+        prefix: &'static str,
+    },
     /// A list that has a value twice.
     #[error("`{0}` is listed twice")]
     Twice(String),

@@ -17,6 +17,11 @@ pub(super) fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME && is_topic(name)
 }
 
+/// With what the name of a stage or sink must not begin: groups and topics of that name are made for others.
+pub(super) fn reserved(name: &str) -> Option<&'static str> {
+    ["feed.", "dead-letters"].into_iter().find(|prefix| name.starts_with(prefix))
+}
+
 /// Whether it can be the name of a topic, as Kafka has it.
 pub(super) fn is_topic(name: &str) -> bool {
     (1..=MAX_TOPIC).contains(&name.len()) && name.chars().all(is_topic_char) && name != "." && name != ".."

@@ -89,6 +89,14 @@ impl Check<'_, '_> {
         }
     }
 
+    /// The name of a stage or sink, which is that of its consumer group.
+    fn reader(&mut self, name: &Spanned<String>) -> String {
+        if let Some(prefix) = names::reserved(name.get_ref()) {
+            self.fault(&name.span(), Fault::Reserved { name: name.get_ref().clone(), prefix });
+        }
+        self.member(name)
+    }
+
     /// The name of a feed, stage or sink.
     fn member(&mut self, name: &Spanned<String>) -> String {
         self.name(name);
@@ -266,7 +274,7 @@ impl Check<'_, '_> {
 
     fn stage(&mut self, raw: Spanned<raw::Stage>, topics: &mut Topics) -> Stage {
         let raw = raw.into_inner();
-        let name = self.member(&raw.name);
+        let name = self.reader(&raw.name);
         topics.read(&raw.from, self);
         let to = self.to(raw.to, &raw.from, topics);
         let memory_mb = self.range(raw.limits.memory_mb.as_ref(), 256, 1, MAX_MEMORY_MB);
@@ -394,7 +402,7 @@ impl Check<'_, '_> {
 
     fn sink(&mut self, raw: Spanned<raw::Sink>, tables: &BTreeMap<String, Table>, topics: &mut Topics) -> Sink {
         let raw = raw.into_inner();
-        let name = self.member(raw.name.as_ref().unwrap_or(&raw.table));
+        let name = self.reader(raw.name.as_ref().unwrap_or(&raw.table));
         topics.read(&raw.from, self);
         if !tables.contains_key(raw.table.get_ref()) {
             let suggestion = names::suggest(raw.table.get_ref(), tables.keys().map(String::as_str));
