@@ -206,6 +206,28 @@ fn a_module_that_fails_on_everything_stops_its_stage_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_stage_may_stop_at_a_bad_record_or_drop_it() {
+    let folder = folder(1000, |n| n == 777);
+    module(&folder, "unreachable", "");
+    let run = |on_error: &str| {
+        let on_error = format!("stage.processor.on_error={on_error}");
+        folder.host(&[&RUN[..], &["--log-format", "json", "--set", &on_error]].concat())
+    };
+    let stopped = run("stop");
+    stopped.must_end(1);
+    assert!(stopped.stderr.contains("stopped at record in-0 offset 777 (trap)"), "{}", stopped.stderr);
+    assert!(committed(&folder).0 <= 777 && !folder.topic("out").contains("p-0777"));
+    let dropped = run("drop");
+    dropped.must_end(0);
+    let counted = dropped.stderr.lines().filter(|line| line.contains("stage processor")).any(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        line["dropped"] == 1 && line["dead_letters"] == 0
+    });
+    assert!(counted, "{}", dropped.stderr);
+    assert_eq!((folder.topic("out").lines().count(), folder.letters(LETTERS).len()), (999, 0));
+}
+
+#[test]
 fn records_that_fail_between_others_do_not_stop_a_stage() {
     // Every second record is refused: many in one call, and never two in a row.
     let refuse = "(i32.store (local.get $answer) (i32.const 1)) (i32.store offset=4 (local.get $answer) (i32.const 0))

@@ -146,6 +146,23 @@ fn a_pipe_goes_from_standard_input_to_standard_output() {
 }
 
 #[test]
+fn topics_are_as_they_are_and_new_ones_follow_them() {
+    let folder = Folder::of(&cases().join("csv"));
+    let three = ["feed", "feed.csv", "--to", "in", "--set", "topics.in.partitions=3"];
+    folder.host(&three).must_end(0);
+    folder.host(&RUN).must_end(0);
+    let described = folder.host(&["topics", "list"]);
+    let of = |name: &str| {
+        let line = described.stdout.lines().find(|line| line.split_whitespace().next() == Some(name));
+        line.and_then(|line| line.split_whitespace().nth(1)).map(str::to_owned)
+    };
+    assert_eq!([of("in"), of("out"), of(LETTERS)], ["3", "3", "1"].map(|n| Some(n.to_owned())), "{described:?}");
+    let other = folder.host(&[&RUN[..], &["--set", "topics.out.partitions=2"]].concat());
+    other.must_end(64);
+    assert!(other.stderr.contains("topic `out` has 3 partitions, not 2"), "{}", other.stderr);
+}
+
+#[test]
 fn a_second_host_on_the_same_log_is_refused() {
     let folder = Folder::of(&cases().join("csv"));
     let first = folder.start(&["run", "pipeline.toml"]);

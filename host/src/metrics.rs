@@ -27,7 +27,7 @@ pub struct Counters {
     pub records_in: Counter,
     /// Records or rows handed on.
     pub records_out: Counter,
-    /// Records that the module dropped.
+    /// Records that the module dropped, or `on_error`.
     pub dropped: Counter,
     /// Records that became dead letters.
     pub dead_letters: Counter,

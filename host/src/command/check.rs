@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::{PIPELINE, assemble, load};
-use crate::log::LogError;
-use crate::pipeline::{Location, Purpose, TopicSchema};
+use crate::log::{LogError, NewTopic};
+use crate::pipeline::{Location, Purpose, TopicSchema, wanted_topics};
 use crate::table::TableError;
 
 /// What was typed.
@@ -33,11 +33,10 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
     let open = location.file().is_none_or(|path| path.exists()).then(|| location.look()).transpose()?;
     if let Some(open) = &open {
         let log = open.log();
-        for topic in &built.topics {
-            if let Some(found) = log.topic(&topic.name)?
-                && found.partitions.len() != topic.partitions as usize
+        for NewTopic { name: topic, partitions: wanted, .. } in wanted_topics(&built.topics, &*log)? {
+            if let Some(found) = log.topic(&topic)?
+                && found.partitions.len() != wanted as usize
             {
-                let (topic, wanted) = (topic.name.clone(), topic.partitions);
                 return Err(LogError::Partitions { topic, existing: found.partitions.len() as u32, wanted }.into());
             }
         }

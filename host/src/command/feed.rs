@@ -116,7 +116,7 @@ pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result
     let mut built = assemble_with(&config, &dir, Purpose::Run(shutdown.clone()))?;
     if args.brokers.is_some() && !config.create_topics {
         // Only what cannot be fed needs the topic of dead letters, and says so when it is not there.
-        built.topics.retain(|topic| topic.name == args.to);
+        built.topics.retain(|name, _| *name == args.to);
     }
     prepare(&built, &config, &open)?;
     let group = config.group(&format!("feed.{}", feed.name));

@@ -136,8 +136,10 @@ pub enum RegistryKind {
 pub struct Topic {
     /// The schema of its values, if it is given and not derived.
     pub schema: Option<String>,
-    /// How many partitions.
-    pub partitions: u32,
+    /// How many partitions, if it is told.
+    pub partitions: Option<u32>,
+    /// The topic from which a stage makes this one: it gets as many partitions, unless told otherwise.
+    pub upstream: Option<String>,
     /// What is kept for how long.
     pub retention: Retention,
 }

@@ -18,18 +18,10 @@ const MAX_PARTITIONS: i64 = 10_000;
 
 /// The topics as they are found.
 pub(super) struct Topics {
-    known: BTreeMap<String, Found>,
+    known: BTreeMap<String, Topic>,
     read: Vec<Spanned<String>>,
     /// A registry may know the schema of a topic that `[topics]` is silent about.
     registry: bool,
-}
-
-struct Found {
-    schema: Option<String>,
-    partitions: Option<u32>,
-    retention: Retention,
-    /// The topic that the stage reads which writes this one: it has as many partitions, unless told otherwise.
-    upstream: Option<String>,
 }
 
 impl Topics {
@@ -40,7 +32,7 @@ impl Topics {
             let partitions = topic.partitions.map(|p| check.range(Some(&p), 1, 1, MAX_PARTITIONS) as u32);
             let retention = check.retention(topic.retention_ms.as_ref(), topic.retention_bytes.as_ref());
             let schema = topic.schema.map(Spanned::into_inner);
-            known.insert(name.into_inner(), Found { schema, partitions, retention, upstream: None });
+            known.insert(name.into_inner(), Topic { schema, partitions, retention, upstream: None });
         }
         Self { known, read: Vec::new(), registry }
     }
@@ -90,33 +82,17 @@ impl Topics {
                 check.fault(&name.span(), Fault::NoTopic { name: name.get_ref().clone(), suggestion });
             }
         }
-        let topic = |(name, found): (&String, &Found)| {
-            let partitions = self.partitions(found);
-            (name.clone(), Topic { schema: found.schema.clone(), partitions, retention: found.retention })
-        };
-        self.known.iter().map(topic).collect()
+        self.known
     }
 
-    fn add(&mut self, name: &Spanned<String>, upstream: Option<&str>, check: &mut Check<'_, '_>) -> &mut Found {
+    fn add(&mut self, name: &Spanned<String>, upstream: Option<&str>, check: &mut Check<'_, '_>) -> &mut Topic {
         legal(name.get_ref(), &name.span(), check);
-        let new = Found { schema: None, partitions: None, retention: Retention::default(), upstream: None };
+        let new = Topic { schema: None, partitions: None, retention: Retention::default(), upstream: None };
         let found = self.known.entry(name.get_ref().clone()).or_insert(new);
         if found.upstream.is_none() {
             found.upstream = upstream.map(str::to_owned);
         }
         found
-    }
-
-    /// Upstream until a number is found. Topics can go in a circle, so there are no more hops than topics.
-    fn partitions<'a>(&'a self, mut found: &'a Found) -> u32 {
-        for _ in 0..=self.known.len() {
-            match (found.partitions, found.upstream.as_ref().and_then(|name| self.known.get(name))) {
-                (Some(partitions), _) => return partitions,
-                (None, Some(upstream)) => found = upstream,
-                (None, None) => break,
-            }
-        }
-        1
     }
 }
 

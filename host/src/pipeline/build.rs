@@ -7,8 +7,9 @@ use bespoke_boundary::{Mismatch, Output, Plan, names, output_schema};
 
 use super::open::{OpenLog, table_store};
 use super::schemas::{SchemaStore, TopicSchema};
+use super::topics::{Topics, all_topics, wanted_topics};
 use crate::config::{self, NotBuiltIn, Pipeline};
-use crate::log::{LogError, NewTopic};
+use crate::log::LogError;
 use crate::module::{Instance, LoadError, Module, Sandbox};
 use crate::schema::framing::Frame;
 use crate::schema::{DirError, RegistryError, SchemaDir};
@@ -25,8 +26,8 @@ pub struct Built {
     pub stages: Vec<BuiltStage>,
     /// Sinks.
     pub sinks: Vec<BuiltSink>,
-    /// Topics with their partitions.
-    pub topics: Vec<NewTopic>,
+    /// Topics by name, with that of the dead letters.
+    pub topics: Topics,
     /// Schemas by id.
     pub schemas: Arc<SchemaStore>,
     /// The topic of dead letters.
@@ -205,29 +206,18 @@ pub fn build(
 /// A topic or a table that is there with another shape.
 pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), BuildError> {
     let log = open.log();
-    for topic in &built.topics {
-        if config.create_topics {
-            log.create_topic(topic)?;
-        } else if log.topic(&topic.name)?.is_none() {
-            return Err(LogError::NoTopic(topic.name.clone()).into());
+    if config.create_topics {
+        for topic in wanted_topics(&built.topics, &*log)? {
+            log.create_topic(&topic)?;
         }
+    }
+    for name in built.topics.keys().filter(|_| !config.create_topics) {
+        log.topic(name)?.ok_or_else(|| LogError::NoTopic(name.clone()))?;
     }
     for (sink, ..) in &built.sinks {
         if sink.creates_table { open.ensure_table(sink) } else { open.check_table(sink) }?;
     }
     Ok(())
-}
-
-/// Every topic that is named anywhere, and that of the dead letters.
-fn all_topics(config: &Pipeline) -> Vec<NewTopic> {
-    let dead = &config.dead_letters;
-    let letters = NewTopic { name: dead.topic.clone(), partitions: 1, retention: dead.retention };
-    let topics = config.topics.iter().filter(|(name, _)| **name != dead.topic).map(|(name, topic)| NewTopic {
-        name: name.clone(),
-        partitions: topic.partitions,
-        retention: topic.retention,
-    });
-    topics.chain([letters]).collect()
 }
 
 struct Builder<'a> {

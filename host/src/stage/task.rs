@@ -291,7 +291,6 @@ impl StageTask {
             return Ok(());
         }
         let stage = self.stage.clone();
-        self.counters.dead_letters.add(bad.len() as u64);
         if stage.on_error == OnError::Stop {
             let (index, kind, why) = &bad[0];
             let offset = batch.entries()[*index].offset;
@@ -300,8 +299,10 @@ impl StageTask {
         }
         if stage.on_error == OnError::Drop {
             tracing::debug!(stage = stage.name, records = bad.len(), "dropped by `on_error`");
+            self.counters.dropped.add(bad.len() as u64);
             return Ok(());
         }
+        self.counters.dead_letters.add(bad.len() as u64);
         let mut letters = DeadLetters::new(&stage.name, Some(stage.module.digest()));
         for (index, kind, why) in &bad {
             letters.push(batch.get(*index), &stage.from, partition, *kind, why).map_err(too_many)?;
