@@ -62,6 +62,20 @@ pub struct Full;
 // === impl Span ===
 
 impl Span {
+    /// Appends bytes to an arena.
+    ///
+    /// # Errors
+    /// [`Full`], and then the arena is as before.
+    #[inline]
+    pub fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> Result<Self, Full> {
+        let (start, len) = (arena.len(), bytes.len());
+        if start as u64 + len as u64 > u64::from(u32::MAX) {
+            return Err(Full);
+        }
+        arena.extend_from_slice(bytes);
+        Ok(Self { start: start as u32, len: len as u32 })
+    }
+
     /// The bytes.
     ///
     /// # Panics
@@ -286,12 +300,7 @@ impl BatchBuilder {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<Span, Full> {
-        let (start, len) = (self.arena.len(), bytes.len());
-        if start as u64 + len as u64 > u64::from(u32::MAX) {
-            return Err(Full);
-        }
-        self.arena.extend_from_slice(bytes);
-        Ok(Span { start: start as u32, len: len as u32 })
+        Span::append(&mut self.arena, bytes)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Answers become batches for topics: values from the boundary, keys, headers, timestamps.
 
 use bespoke_boundary::{Answers, Verdict};
-use bespoke_record::{Batch, Entry, Span, v2};
+use bespoke_record::{Batch, Entry, Full, Span, v2};
 use bytes::Bytes;
 
 use super::key::{KeyError, KeyPlan};
@@ -24,8 +24,8 @@ pub enum EmitError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The batch would be too large.
-    #[error("the records of one batch take more than 4 GiB")]
-    Full,
+    #[error(transparent)]
+    Full(#[from] Full),
 }
 
 impl Emitter {
@@ -38,8 +38,8 @@ impl Emitter {
     /// Every record gets this header, but a tombstone none that names a schema. To be called before the first record.
     ///
     /// # Errors
-    /// [`EmitError::Full`].
-    pub fn header(&mut self, name: &str, value: &[u8]) -> Result<(), EmitError> {
+    /// [`Full`].
+    pub fn header(&mut self, name: &str, value: &[u8]) -> Result<(), Full> {
         let name = self.write(name.as_bytes())?;
         let value = self.write(value)?;
         self.common.push((name, Some(value)));
@@ -70,7 +70,7 @@ impl Emitter {
         if let Err(full) = copied {
             self.arena.truncate(before);
             self.headers.truncate(first_header as usize);
-            return Err(full);
+            return Err(full.into());
         }
         self.headers.extend_from_slice(&self.common);
         let headers = self.headers.len() as u32 - first_header;
@@ -82,8 +82,8 @@ impl Emitter {
     /// A tombstone as it came.
     ///
     /// # Errors
-    /// [`EmitError::Full`]; then it is not in.
-    pub fn tombstone(&mut self, batch: &Batch, index: usize) -> Result<(), EmitError> {
+    /// [`Full`]; then it is not in.
+    pub fn tombstone(&mut self, batch: &Batch, index: usize) -> Result<(), Full> {
         let input = &batch.entries()[index];
         let key = input.key.map(|k| self.write(k.of(batch.arena()))).transpose()?;
         let first_header = self.headers.len() as u32;
@@ -155,15 +155,14 @@ impl Emitter {
     }
 
     fn derived(&mut self, value: Span, framing: usize, plan: &KeyPlan) -> Result<Span, EmitError> {
-        let (start, framed) = (self.arena.len(), value.start as usize);
+        let framed = value.start as usize;
         // The key goes to the end of the arena that holds the value, so the two are split.
         let mut key = Vec::with_capacity(32);
         plan.write(&self.arena[framed + framing..framed + value.len as usize], &mut key)?;
-        self.arena.extend_from_slice(&key);
-        span(start, key.len())
+        Ok(self.write(&key)?)
     }
 
-    fn copy_headers(&mut self, batch: &Batch, input: &Entry, but: &[&str]) -> Result<(), EmitError> {
+    fn copy_headers(&mut self, batch: &Batch, input: &Entry, but: &[&str]) -> Result<(), Full> {
         let first = input.first_header as usize;
         for (name, value) in &batch.header_spans()[first..first + input.headers as usize] {
             if but.iter().any(|other| name.of(batch.arena()) == other.as_bytes()) {
@@ -176,18 +175,8 @@ impl Emitter {
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<Span, EmitError> {
-        let start = self.arena.len();
-        let span = span(start, bytes.len())?;
-        self.arena.extend_from_slice(bytes);
-        Ok(span)
-    }
-}
-
-fn span(start: usize, len: usize) -> Result<Span, EmitError> {
-    match (u32::try_from(start), u32::try_from(start + len)) {
-        (Ok(start), Ok(_)) => Ok(Span { start, len: len as u32 }),
-        _ => Err(EmitError::Full),
+    fn write(&mut self, bytes: &[u8]) -> Result<Span, Full> {
+        Span::append(&mut self.arena, bytes)
     }
 }
 

@@ -14,6 +14,7 @@ mod writers;
 use std::sync::Arc;
 
 use bespoke_boundary::Plan;
+use bespoke_record::Full;
 use serde::Deserialize;
 
 use crate::module::Module;
@@ -81,8 +82,8 @@ impl Stage {
     /// An emitter for an output, with the headers that all of its records get.
     ///
     /// # Errors
-    /// [`EmitError::Full`], if the arena has no room for them.
-    pub fn emitter(&self, destination: &Destination, arena: Vec<u8>, records: usize) -> Result<Emitter, EmitError> {
+    /// [`Full`], if the arena has no room for them.
+    pub fn emitter(&self, destination: &Destination, arena: Vec<u8>, records: usize) -> Result<Emitter, Full> {
         let mut emitter = Emitter::new(arena, records);
         if let Some((name, value)) = destination.frame.header() {
             emitter.header(name, value)?;

@@ -305,7 +305,7 @@ impl StageTask {
         self.counters.dead_letters.add(bad.len() as u64);
         let mut letters = DeadLetters::new(&stage.name, Some(stage.module.digest()));
         for (index, kind, why) in &bad {
-            letters.push(batch.get(*index), &stage.from, partition, *kind, why).map_err(too_many)?;
+            letters.push(batch.get(*index), &stage.from, partition, *kind, why).map_err(full)?;
         }
         session.divert(&stage.dead_letters, &letters.finish())?;
         if most_in_a_row >= stage.max_dead_letters_in_a_row {
@@ -486,10 +486,6 @@ fn kind_of(fault: &Fault) -> Kind {
     }
 }
 
-fn too_many(error: bespoke_record::Full) -> Stop {
-    Stop::Log(LogError::Store { path: "the step".to_owned(), source: Box::new(error) })
-}
-
-fn full(error: EmitError) -> Stop {
+fn full(error: impl std::error::Error + Send + Sync + 'static) -> Stop {
     Stop::Log(LogError::Store { path: "the step".to_owned(), source: Box::new(error) })
 }
