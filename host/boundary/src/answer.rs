@@ -128,17 +128,16 @@ impl AnswerPlan {
             };
             plans.push(OutputPlan { prefix: prefix.clone(), pieces });
         }
-        boundaries.sort_unstable();
-        boundaries.dedup();
-        for plan in &mut plans {
-            for piece in &mut plan.pieces {
-                if let Piece::Copy { from, to } = piece {
-                    *from = boundaries.binary_search(from).unwrap_or_default();
-                    *to = boundaries.binary_search(to).unwrap_or_default();
-                }
+        Ok((Self { outputs: plans, lists, payload, inner_payload }, boundaries))
+    }
+
+    /// Has what is copied go from mark to mark, which the input's plan knows for each boundary.
+    pub fn set_marks(&mut self, mark_at: impl Fn(usize) -> usize) {
+        for piece in self.outputs.iter_mut().flat_map(|output| &mut output.pieces) {
+            if let Piece::Copy { from, to } = piece {
+                (*from, *to) = (mark_at(*from), mark_at(*to));
             }
         }
-        Ok((Self { outputs: plans, lists, payload, inner_payload }, boundaries))
     }
 
     /// Reads the whole answer, which stands at `at`.

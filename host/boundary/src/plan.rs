@@ -49,10 +49,11 @@ impl Plan {
     pub fn compile(signature: Signature, reader: &Schema, outputs: &[Output<'_>]) -> Result<Self, Mismatch> {
         let function = signature.function.name();
         let schemas: Vec<_> = outputs.iter().map(|o| (o.schema, o.prefix.clone())).collect();
-        let (answer, boundaries) =
+        let (mut answer, boundaries) =
             AnswerPlan::compile(&signature, reader, &schemas).map_err(|e| e.into_mismatch(function))?;
         let input = InputPlan::compile(reader, &signature.input, signature.meta.as_deref(), &boundaries)
             .map_err(|e| e.into_mismatch(function))?;
+        answer.set_marks(|boundary| input.mark_at(boundary));
         Ok(Self { signature, input, answer, outputs: outputs.len() })
     }
 

@@ -15,6 +15,7 @@ use crate::wire::{Cursor, WireError};
 
 /// How to carry one type.
 #[derive(Debug)]
+#[repr(u8)]
 pub(crate) enum Read {
     Bool,
     /// An int as s32.
@@ -220,6 +221,11 @@ impl Read {
             branches: branches.iter().map(branch).collect::<Result<_, _>>()?,
         })
         .into())
+    }
+
+    /// Whether values are as large as their place.
+    pub fn is_number(&self) -> bool {
+        matches!(self, Self::Bool | Self::S32 | Self::S64 | Self::F32 | Self::F64 | Self::F32As64)
     }
 
     /// What is not nested is done in line: a call for each field would cost more than its work.

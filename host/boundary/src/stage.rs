@@ -8,7 +8,7 @@ use bespoke_record::{Batch, Span};
 use crate::heap::{Arena, Heap, Place};
 use crate::mismatch::Misfit;
 use crate::read::{MAX_RECORD_BYTES, Origin, Read, compile_fields, skip_all};
-use crate::resolve::{Resolution, Skip};
+use crate::resolve::{Leaf, Resolution, Skip};
 use crate::schema::{Kind, Schema};
 use crate::shape::{Layout, Member, Shape};
 use crate::signature::Input;
@@ -20,24 +20,18 @@ pub(crate) struct InputPlan {
     /// The item of each list of records: one for rows, one per column.
     tops: Vec<Layout>,
     steps: Vec<Step>,
-    /// How many positions are noted per record, for what is copied past the module.
-    marks: usize,
-    /// Whether its start is one of them, and its end.
-    marks_start: bool,
-    marks_end: bool,
+    /// Whether records take room in the heap beyond their row.
+    grows: bool,
+    /// The marks at the boundaries of fields that were asked for.
+    boundaries: Vec<(usize, usize)>,
     meta: Option<MetaPlan>,
 }
 
-/// What to do next in a record.
+/// What to do next in a record. The position behind it is a mark.
 #[derive(Debug)]
-struct Step {
-    action: Action,
-    /// Whether the position after it is noted.
-    mark: bool,
-}
-
-#[derive(Debug)]
-enum Action {
+#[repr(u8)]
+enum Step {
+    Pass(Leaf),
     Skip(Skip),
     /// To the list `top`, at `offset` within its item of `size` bytes.
     Field {
@@ -72,7 +66,7 @@ pub(crate) struct Staged {
     pub(crate) heap: Heap,
     pub(crate) converted: Vec<u8>,
     pub(crate) rows: Vec<Row>,
-    /// Positions of each row, as many as the plan notes.
+    /// The marks of each row, as many as the plan says.
     pub(crate) marks: Vec<u32>,
     tops: Vec<Place>,
     meta: Option<Place>,
@@ -92,15 +86,19 @@ pub(crate) struct Row {
 // === impl Step ===
 
 impl Step {
-    fn skip(skip: Skip) -> Self {
-        Self { action: Action::Skip(skip), mark: false }
+    /// Fields that the module does not name. Most are leaves, which need no loop of their own.
+    fn skip(skip: Skip) -> Vec<Self> {
+        match skip.leaves() {
+            Some(leaves) => leaves.into_iter().map(Self::Pass).collect(),
+            None => vec![Self::Skip(skip)],
+        }
     }
 }
 
 // === impl InputPlan ===
 
 impl InputPlan {
-    /// `boundaries` are the field boundaries whose positions are wanted: 0 before the first field, and so on.
+    /// `boundaries` are those of fields that get a mark: 0 before the first field, and so on.
     pub fn compile(
         schema: &Schema,
         input: &Input,
@@ -123,36 +121,42 @@ impl InputPlan {
         let mut steps: Vec<Step> = Vec::new();
         let mut skipped = Vec::new();
         let fields = compile_fields(schema, schema.root(), members)?;
-        let end = fields.len();
+        let (end, mut marks) = (fields.len(), Vec::new());
         for (i, (ty, found)) in fields.into_iter().enumerate() {
-            if i > 0 && boundaries.contains(&i) {
-                steps.extend(skip_all(schema, &mut skipped).map(Step::skip));
-                // Every field before it has its step, or is part of one.
-                if let Some(last) = steps.last_mut() {
-                    last.mark = true;
-                }
+            if boundaries.contains(&i) {
+                steps.extend(skip_all(schema, &mut skipped).into_iter().flat_map(Step::skip));
+                // Every field before it has its step, or is part of one. The first mark is before all steps.
+                marks.push((i, steps.len()));
             }
             let Some((m, read)) = found else {
                 skipped.push(ty);
                 continue;
             };
-            steps.extend(skip_all(schema, &mut skipped).map(Step::skip));
+            steps.extend(skip_all(schema, &mut skipped).into_iter().flat_map(Step::skip));
             let (top, offset) = match input {
                 Input::Rows(_) => (0, offsets[m]),
                 Input::Columns(_) => (m as u32, 0),
             };
             let size = tops[top as usize].size;
-            steps.push(Step { action: Action::Field { top, offset, size, read }, mark: false });
+            steps.push(Step::Field { top, offset, size, read });
         }
-        steps.extend(skip_all(schema, &mut skipped).map(Step::skip));
+        steps.extend(skip_all(schema, &mut skipped).into_iter().flat_map(Step::skip));
         let meta = meta.map(MetaPlan::compile).transpose()?;
-        let (marks_start, marks_end) = (boundaries.contains(&0), end > 0 && boundaries.contains(&end));
-        Ok(Self { tops, steps, marks: boundaries.len(), marks_start, marks_end, meta })
+        marks.push((end, steps.len()));
+        let is_plain = |step: &Step| !matches!(step, Step::Field { read, .. } if !read.is_number());
+        let grows = meta.is_some() || !steps.iter().all(is_plain);
+        Ok(Self { tops, steps, grows, boundaries: marks, meta })
     }
 
-    /// Positions that are noted per record.
+    /// Marks of each record: positions before, between and behind its steps.
     pub fn marks(&self) -> usize {
-        self.marks
+        self.steps.len() + 1
+    }
+
+    /// The mark at a boundary of fields that was asked for.
+    pub fn mark_at(&self, boundary: usize) -> usize {
+        let found = self.boundaries.iter().find(|(at, _)| *at == boundary);
+        found.map_or(0, |(_, mark)| *mark)
     }
 
     #[inline(always)]
@@ -166,24 +170,19 @@ impl InputPlan {
         marks: &mut [u32],
     ) -> Result<(), WireError> {
         let mut cursor = Cursor::new(bytes);
-        let mut marks = marks.iter_mut();
-        let mut note = |wanted: bool, at: usize| {
-            if wanted && let Some(mark) = marks.next() {
-                *mark = origin.start + at as u32;
-            }
-        };
-        note(self.marks_start, 0);
-        for step in &self.steps {
-            match &step.action {
-                Action::Skip(skip) => skip.run(&mut cursor)?,
-                Action::Field { top, offset, size, read } => {
+        let Some((first, marks)) = marks.split_first_mut() else { return Ok(()) };
+        *first = origin.start;
+        for (step, mark) in self.steps.iter().zip(marks) {
+            match step {
+                Step::Pass(leaf) => leaf.pass::<false>(&mut cursor)?,
+                Step::Skip(skip) => skip.run(&mut cursor)?,
+                Step::Field { top, offset, size, read } => {
                     let place = tops[*top as usize].at(row * size + offset);
                     read.run(&mut cursor, origin, heap, place)?;
                 }
             }
-            note(step.mark, cursor.at());
+            *mark = origin.start + cursor.at() as u32;
         }
-        note(self.marks_end, bytes.len());
         cursor.end()
     }
 }
@@ -272,7 +271,7 @@ impl Staged {
         self.rows.clear();
         self.rows.reserve(capacity);
         self.marks.clear();
-        self.marks.resize(capacity * plan.marks, 0);
+        self.marks.resize(capacity * plan.marks(), 0);
         self.tops.clear();
         for top in &plan.tops {
             self.tops.push(self.heap.add_block(capacity * top.size as usize, top.align));
@@ -303,8 +302,10 @@ impl Staged {
             _ => datum.of(&self.converted),
         };
         let row = self.rows.len() as u32;
-        let marks = &mut self.marks[row as usize * plan.marks..][..plan.marks];
-        self.heap.begin_record(MAX_RECORD_BYTES);
+        let marks = &mut self.marks[row as usize * plan.marks()..][..plan.marks()];
+        if plan.grows {
+            self.heap.begin_record(MAX_RECORD_BYTES);
+        }
         let origin = Origin { arena, start: datum.start };
         if let Err(error) = plan.decode(bytes, origin, &mut self.heap, &self.tops, row, marks) {
             self.forget(plan, arena, datum);
@@ -327,7 +328,9 @@ impl Staged {
     /// Leaves no trace of the record that was begun last.
     #[cold]
     fn forget(&mut self, plan: &InputPlan, arena: Arena, datum: Span) {
-        self.heap.forget_record();
+        if plan.grows {
+            self.heap.forget_record();
+        }
         if arena == Arena::Converted {
             self.converted.truncate(datum.start as usize);
         }

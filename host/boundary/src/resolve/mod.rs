@@ -23,6 +23,7 @@ mod tests;
 pub use default::{DefaultError, encode_default};
 pub use matching::same_encoding;
 pub use plan::ResolveError;
+pub(crate) use skip::Leaf;
 pub use skip::{Skip, min_size};
 
 use std::sync::Arc;

@@ -30,6 +30,21 @@ pub(super) struct Table {
 /// What stands next in the bytes.
 #[derive(Clone, Debug)]
 enum Step {
+    Leaf(Leaf),
+    /// Per branch its entry.
+    Union(Box<[u32]>),
+    Record(u32),
+    /// An array or a map, whose items take at least `min` bytes each.
+    Items {
+        item: u32,
+        min: usize,
+    },
+}
+
+/// A value that holds no others, or some in a row.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(crate) enum Leaf {
     Fixed(usize),
     Boolean,
     Int,
@@ -38,16 +53,8 @@ enum Step {
     Bytes(u32),
     Text(u32),
     Enum(usize),
-    /// Per branch its entry.
-    Union(Box<[u32]>),
     /// A union of two types of fixed size, such as a nullable number.
     FixedUnion([usize; 2]),
-    Record(u32),
-    /// An array or a map, whose items take at least `min` bytes each.
-    Items {
-        item: u32,
-        min: usize,
-    },
 }
 
 /// Makes a [`Table`].
@@ -92,6 +99,12 @@ impl Skip {
         let entry = compiler.entry(types);
         let table = compiler.finish();
         Self { steps: table.entries[entry as usize].clone(), table }
+    }
+
+    /// What it consists of, if that is leaves only.
+    pub(crate) fn leaves(&self) -> Option<Vec<Leaf>> {
+        let leaf = |step: &Step| if let Step::Leaf(leaf) = step { Some(*leaf) } else { None };
+        self.steps.iter().map(leaf).collect()
     }
 
     /// Moves behind the value. Blocks of arrays and maps that tell their size are jumped over, and text may be anything:
@@ -147,33 +160,7 @@ impl Table {
     fn steps<const CHECK: bool>(&self, steps: &[Step], cursor: &mut Cursor<'_>, depth: usize) -> Result<(), WireError> {
         for step in steps {
             match step {
-                Step::Fixed(size) => {
-                    cursor.take(*size)?;
-                }
-                Step::Boolean => {
-                    cursor.boolean()?;
-                }
-                Step::Int => {
-                    cursor.int()?;
-                }
-                Step::Long => cursor.pass_long()?,
-                Step::Text(count) if CHECK => {
-                    for _ in 0..*count {
-                        cursor.text()?;
-                    }
-                }
-                Step::Bytes(count) | Step::Text(count) => {
-                    for _ in 0..*count {
-                        cursor.bytes()?;
-                    }
-                }
-                Step::Enum(symbols) => {
-                    cursor.index(*symbols)?;
-                }
-                Step::FixedUnion(sizes) => {
-                    let branch = cursor.index(2)?;
-                    cursor.take(sizes[branch])?;
-                }
+                Step::Leaf(leaf) => leaf.pass::<CHECK>(cursor)?,
                 Step::Union(branches) => {
                     let branch = cursor.index(branches.len())?;
                     self.pass::<CHECK>(branches[branch], cursor, depth)?;
@@ -216,6 +203,42 @@ impl Table {
     }
 }
 
+impl Leaf {
+    #[inline(always)]
+    pub(crate) fn pass<const CHECK: bool>(self, cursor: &mut Cursor<'_>) -> Result<(), WireError> {
+        match self {
+            Self::Fixed(size) => {
+                cursor.take(size)?;
+            }
+            Self::Boolean => {
+                cursor.boolean()?;
+            }
+            Self::Int => {
+                cursor.int()?;
+            }
+            Self::Long => cursor.pass_long()?,
+            Self::Text(count) if CHECK => {
+                for _ in 0..count {
+                    cursor.text()?;
+                }
+            }
+            Self::Bytes(count) | Self::Text(count) => {
+                for _ in 0..count {
+                    cursor.bytes()?;
+                }
+            }
+            Self::Enum(symbols) => {
+                cursor.index(symbols)?;
+            }
+            Self::FixedUnion(sizes) => {
+                let branch = cursor.index(2)?;
+                cursor.take(sizes[branch])?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// One level further in. Unions do not count: none can directly hold another.
 pub(super) fn deeper(depth: usize) -> Result<usize, WireError> {
     if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(WireError::Depth) }
@@ -250,7 +273,7 @@ impl<'s> Compiler<'s> {
             match made_for {
                 Entry::Values(types) => types.into_iter().for_each(|ty| self.append(ty, &mut steps)),
                 Entry::Pair(value) => {
-                    steps.push(Step::Text(1));
+                    steps.push(Step::Leaf(Leaf::Text(1)));
                     self.append(value, &mut steps);
                 }
                 Entry::Fields(ty) => {
@@ -280,18 +303,18 @@ impl<'s> Compiler<'s> {
         let schema = self.schema;
         steps.push(match schema.kind(ty) {
             Kind::Null => return,
-            Kind::Boolean => Step::Boolean,
-            Kind::Int => Step::Int,
-            Kind::Long => Step::Long,
-            Kind::Float => Step::Fixed(4),
-            Kind::Double => Step::Fixed(8),
-            Kind::Fixed(fixed) => Step::Fixed(fixed.size),
-            Kind::Bytes => Step::Bytes(1),
-            Kind::String => Step::Text(1),
-            Kind::Enum(e) => Step::Enum(e.symbols.len()),
+            Kind::Boolean => Step::Leaf(Leaf::Boolean),
+            Kind::Int => Step::Leaf(Leaf::Int),
+            Kind::Long => Step::Leaf(Leaf::Long),
+            Kind::Float => Step::Leaf(Leaf::Fixed(4)),
+            Kind::Double => Step::Leaf(Leaf::Fixed(8)),
+            Kind::Fixed(fixed) => Step::Leaf(Leaf::Fixed(fixed.size)),
+            Kind::Bytes => Step::Leaf(Leaf::Bytes(1)),
+            Kind::String => Step::Leaf(Leaf::Text(1)),
+            Kind::Enum(e) => Step::Leaf(Leaf::Enum(e.symbols.len())),
             Kind::Union(branches) => match branches.as_slice() {
                 &[a, b] if let (Some(a), Some(b)) = (fixed_size(schema, a), fixed_size(schema, b)) => {
-                    Step::FixedUnion([a, b])
+                    Step::Leaf(Leaf::FixedUnion([a, b]))
                 }
                 _ => Step::Union(branches.iter().map(|b| self.entry(&[*b])).collect()),
             },
@@ -338,11 +361,14 @@ fn fixed_size(schema: &Schema, ty: TypeId) -> Option<usize> {
 
 /// Adds a step; fixed sizes in a row become one, and so do strings.
 fn push(steps: &mut Vec<Step>, step: Step) {
-    match (steps.last_mut(), step) {
-        (_, Step::Fixed(0)) => {}
-        (Some(Step::Fixed(last)), Step::Fixed(size)) => *last = last.saturating_add(size),
-        (Some(Step::Bytes(last)), Step::Bytes(more)) | (Some(Step::Text(last)), Step::Text(more)) => *last += more,
-        (_, step) => steps.push(step),
+    if matches!(step, Step::Leaf(Leaf::Fixed(0))) {
+        return;
+    }
+    let (Some(Step::Leaf(last)), Step::Leaf(leaf)) = (steps.last_mut(), &step) else { return steps.push(step) };
+    match (last, leaf) {
+        (Leaf::Fixed(last), Leaf::Fixed(size)) => *last = last.saturating_add(*size),
+        (Leaf::Bytes(last), Leaf::Bytes(more)) | (Leaf::Text(last), Leaf::Text(more)) => *last += more,
+        _ => steps.push(step),
     }
 }
 
