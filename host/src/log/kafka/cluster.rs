@@ -15,7 +15,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{Client, code_of};
+use super::client::{Client, is_passing};
 use super::context::{Context, Refusal};
 use super::cursor::Cursor;
 use super::{Options, properties};
@@ -408,39 +408,6 @@ pub(super) struct TopicSettings {
     pub retention_ms: Option<i64>,
     pub retention_bytes: Option<i64>,
     pub max_message_bytes: Option<usize>,
-}
-
-/// Whether it may pass by itself: brokers that are away or busy with becoming ready.
-pub(super) fn is_passing(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(error, KafkaError::Canceled)
-        || code_of(error).is_some_and(|code| {
-            matches!(
-                code,
-                Code::BrokerTransportFailure
-                    | Code::AllBrokersDown
-                    | Code::DestroyBroker
-                    | Code::Resolve
-                    | Code::OperationTimedOut
-                    | Code::MessageTimedOut
-                    | Code::RequestTimedOut
-                    | Code::TimedOutQueue
-                    | Code::WaitingForCoordinator
-                    | Code::LeaderNotAvailable
-                    | Code::NotLeaderForPartition
-                    | Code::BrokerNotAvailable
-                    | Code::ReplicaNotAvailable
-                    | Code::NetworkException
-                    | Code::CoordinatorLoadInProgress
-                    | Code::CoordinatorNotAvailable
-                    | Code::NotCoordinator
-                    | Code::NotController
-                    | Code::UnstableOffsetCommit
-                    | Code::UnknownTopicOrPartition
-                    | Code::UnknownPartition
-                    | Code::UnknownTopic
-            )
-        })
 }
 
 /// The settings of topics, but for those that this broker does not know.

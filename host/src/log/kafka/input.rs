@@ -16,7 +16,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::cluster::{Cluster, REQUEST, is_passing};
+use super::client::is_passing;
+use super::cluster::{Cluster, REQUEST};
 use super::context::{Change, Context, give_up, take_up};
 use super::native::{Note, Queue};
 use super::{properties, state};
