@@ -79,6 +79,10 @@ const TOKENS: &str = "OAUTHBEARER";
 /// comes after it from readers for so long.
 const TRANSACTION_MS: &str = "30000";
 const TRANSACTION_MESSAGE_MS: &str = "25000";
+/// How long a connection of a producer with transactions may be idle. If a group's coordinator dies in the middle of a
+/// commit, librdkafka looks for the next one only when a connection opens or closes, and no time limit ends that wait (its
+/// issues 5456 and 5511). Then all connections are idle, and one closes. Longer than a healthy broker takes for an answer.
+const TRANSACTION_IDLE_MS: &str = "15000";
 /// How long a record outside of a transaction may take: longer than it takes to replace a broker.
 const MESSAGE_MS: &str = "120000";
 /// Bytes of a batch around its records, and of a record around its parts, at most.
@@ -162,6 +166,7 @@ pub(super) fn producer(options: &Options, transactional_id: Option<&str>) -> Cli
         Some(id) => {
             default("transaction.timeout.ms", TRANSACTION_MS);
             default("message.timeout.ms", TRANSACTION_MESSAGE_MS);
+            default("connections.max.idle.ms", TRANSACTION_IDLE_MS);
             config.set("transactional.id", id);
         }
         None => default("message.timeout.ms", MESSAGE_MS),

@@ -208,7 +208,7 @@ impl Producer {
             if group.is_null() {
                 return Err(TxnError::local("the consumer is in no group".to_owned()));
             }
-            // The header of librdkafka: always wait for ever; the transaction's own timeout ends it.
+            // The header of librdkafka: always wait for ever. Connections that close when idle wake it (`properties.rs`).
             let sent = sys::rd_kafka_send_offsets_to_transaction(self.client.as_ptr(), offsets.ptr(), group, -1);
             sys::rd_kafka_consumer_group_metadata_destroy(group);
             TxnError::of(sent)
