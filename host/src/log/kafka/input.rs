@@ -19,8 +19,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::is_passing;
 use super::cluster::{Cluster, REQUEST};
 use super::context::{Change, Context, give_up, take_up};
+use super::membership::{Fenced, is_between_generations, joined};
 use super::native::{Note, Queue};
-use super::{properties, state};
+use super::state;
 use crate::log::{Event, LogError, Member};
 
 /// How long to wait for records before looking whether the group has something to say.
@@ -34,11 +35,13 @@ const TELL: Duration = Duration::from_secs(5);
 pub(super) struct Input {
     cluster: Arc<Cluster>,
     group: String,
+    worker: u32,
     topic: String,
     partitions: BTreeMap<u32, Partition>,
     leaving: Option<Leaving>,
     waiting: VecDeque<(u32, Batch)>,
     told: Option<Instant>,
+    fenced: Fenced,
     // Before the consumer, whose queue it is.
     queue: Queue,
     consumer: BaseConsumer<Context>,
@@ -80,20 +83,19 @@ struct Leaving {
     /// Those that have been announced as assigned, and not yet as revoked.
     announce: VecDeque<u32>,
     lost: bool,
+    /// Whether librdkafka waits for an answer.
+    is_asked: bool,
 }
 
 // === impl Input ===
 
 impl Input {
     pub(super) fn new(cluster: Arc<Cluster>, topic: &str, member: &Member) -> Result<Self, LogError> {
-        let config = properties::consumer(&cluster.options, &member.group, member.worker);
-        let failed = |error: KafkaError| cluster.failed(error);
-        let consumer: BaseConsumer<Context> = config.create_with_context(Context::default()).map_err(failed)?;
-        consumer.subscribe(&[topic]).map_err(failed)?;
-        let queue = Queue::new(consumer.client().native_ptr()).ok_or_else(|| cluster.failed("no queue"))?;
-        let (group, topic) = (member.group.clone(), topic.to_owned());
-        let (partitions, waiting) = (BTreeMap::new(), VecDeque::new());
-        Ok(Self { cluster, group, topic, partitions, leaving: None, waiting, told: None, queue, consumer })
+        let (queue, consumer) = joined(&cluster, topic, &member.group, member.worker)?;
+        let (group, worker, topic) = (member.group.clone(), member.worker, topic.to_owned());
+        let (partitions, waiting, fenced) = Default::default();
+        let (leaving, told) = (None, None);
+        Ok(Self { cluster, group, worker, topic, partitions, leaving, waiting, told, fenced, queue, consumer })
     }
 
     pub(super) fn topic(&self) -> &str {
@@ -110,8 +112,12 @@ impl Input {
             if let Some(event) = self.leave()? {
                 return Ok(event);
             }
-            let stray = self.consumer.poll(Duration::ZERO);
-            if let Some(Err(error)) = stray {
+            let stray = self.consumer.poll(Duration::ZERO).and_then(Result::err);
+            if let Some(error) = stray {
+                if self.fenced.may_rejoin(&error) {
+                    self.rejoin()?;
+                    continue;
+                }
                 self.serious(&error)?;
             }
             if self.change()? {
@@ -202,9 +208,12 @@ impl Input {
             return Ok(Some(Event::Revoked { partition, lost: leaving.lost }));
         }
         // ## any => gone. One that was not taken up yet has to be, or librdkafka would not know what is given up.
-        let leaving = std::mem::take(&mut leaving.partitions);
+        let (leaving, is_asked) = (std::mem::take(&mut leaving.partitions), leaving.is_asked);
         self.leaving = None;
         let gone: Vec<Option<Partition>> = leaving.iter().map(|number| self.partitions.remove(number)).collect();
+        if !is_asked {
+            return Ok(None);
+        }
         let is_given = |gone: &Option<Partition>| gone.as_ref().is_some_and(|p| p.stage == Stage::Given);
         let given: Vec<u32> = leaving.iter().zip(&gone).filter(|(_, gone)| is_given(gone)).map(|(n, _)| *n).collect();
         let taken_up = if given.is_empty() { Ok(()) } else { take_up(&self.consumer, &self.list(&given)) };
@@ -212,6 +221,23 @@ impl Input {
             .and_then(|()| give_up(&self.consumer, &self.list(&leaving)))
             .map_err(|error| self.cluster.failed(error))?;
         Ok(None)
+    }
+
+    /// Loses all partitions, and begins anew as another member.
+    fn rejoin(&mut self) -> Result<(), LogError> {
+        let (group, topic) = (&self.group, &self.topic);
+        tracing::warn!(group, topic, "shut out by a member of the same group.instance.id, or as if so; joining again");
+        let (queue, consumer) = joined(&self.cluster, &self.topic, &self.group, self.worker)?;
+        let is_told = |(number, partition): (&u32, &Partition)| (partition.stage == Stage::Reading).then_some(*number);
+        let announce = self.partitions.iter().filter_map(is_told).collect();
+        let partitions = self.partitions.keys().copied().collect();
+        self.close();
+        self.waiting.clear();
+        self.leaving = Some(Leaving { partitions, announce, lost: true, is_asked: false });
+        // In this order: a queue goes before its consumer.
+        self.queue = queue;
+        self.consumer = consumer;
+        Ok(())
     }
 
     /// Takes note of what the group has decided. False if it has nothing to say.
@@ -234,7 +260,7 @@ impl Input {
                 let is_reading = |p: &&u32| self.partitions.get(p).is_some_and(|p| p.stage == Stage::Reading);
                 let announce = partitions.iter().filter(is_reading).copied().collect();
                 self.waiting.retain(|(partition, _)| !partitions.contains(partition));
-                self.leaving = Some(Leaving { partitions, announce, lost });
+                self.leaving = Some(Leaving { partitions, announce, lost, is_asked: true });
                 Ok(true)
             }
         }
@@ -427,40 +453,13 @@ impl Input {
         Ok(())
     }
 
-    fn pause(&self, deadline: Instant) {
-        std::thread::sleep(deadline.saturating_duration_since(Instant::now()).min(SLICE));
-    }
-
-    fn list(&self, partitions: &[u32]) -> TopicPartitionList {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        partitions.iter().for_each(|partition| _ = list.add_partition(&self.topic, *partition as i32));
-        list
-    }
-}
-
-/// The group is changing, and this member is still in it.
-fn is_between_generations(error: &KafkaError) -> bool {
-    use rdkafka::error::RDKafkaErrorCode as Code;
-    let codes = [Code::RebalanceInProgress, Code::IllegalGeneration, Code::StaleMemberEpoch];
-    error.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
-}
-
-/// Seeking fails for a moment where reading has just begun.
-fn is_erroneous_state(error: &KafkaError) -> bool {
-    error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::State) || matches!(error, KafkaError::Seek(_))
-}
-
-impl Drop for Input {
-    fn drop(&mut self) {
-        // Librdkafka closes only when each change has its answer.
+    /// Answers all that librdkafka waits for, without which it does not close.
+    fn close(&mut self) {
         let context = self.consumer.context().clone();
         context.close();
         let mut answers = Vec::new();
-        let given = |input: &Self| -> Vec<u32> {
-            let given = input.partitions.iter().filter(|(_, partition)| partition.stage == Stage::Given);
-            given.map(|(number, _)| *number).collect()
-        };
-        let unplaced = given(self);
+        let unplaced = self.partitions.iter().filter(|(_, partition)| partition.stage == Stage::Given);
+        let unplaced: Vec<u32> = unplaced.map(|(number, _)| *number).collect();
         if !unplaced.is_empty() {
             answers.push(take_up(&self.consumer, &self.list(&unplaced)));
         }
@@ -476,5 +475,26 @@ impl Drop for Input {
         for error in answers.into_iter().filter_map(Result::err) {
             tracing::debug!(%error, "closing a consumer");
         }
+    }
+
+    fn pause(&self, deadline: Instant) {
+        std::thread::sleep(deadline.saturating_duration_since(Instant::now()).min(SLICE));
+    }
+
+    fn list(&self, partitions: &[u32]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        partitions.iter().for_each(|partition| _ = list.add_partition(&self.topic, *partition as i32));
+        list
+    }
+}
+
+/// Seeking fails for a moment where reading has just begun.
+fn is_erroneous_state(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::State) || matches!(error, KafkaError::Seek(_))
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.close();
     }
 }

@@ -48,6 +48,7 @@ mod cursor;
 mod describe;
 mod input;
 mod log_dirs;
+mod membership;
 mod native;
 mod output;
 mod properties;
