@@ -101,7 +101,7 @@ const RUN: [&str; 8] = [
 ];
 
 /// The exports of a module with state.
-const STATE: &str = r#"
+pub const STATE: &str = r#"
   (type $state (list u8))
   (func $snapshot (result $state) (canon lift (core func $running "snapshot") (memory (core memory $running "memory"))))
   (export "snapshot" (func $snapshot))

@@ -140,10 +140,7 @@ impl Folder {
     /// The same with something on standard input.
     pub fn host_given(&self, arguments: &[&str], input: &str) -> Ended {
         let mut running = self.start(arguments);
-        let mut stdin = running.child.stdin.take().expect("standard input");
-        // A host that ends early reads no further, which is its right.
-        let _ = stdin.write_all(input.as_bytes());
-        drop(stdin);
+        running.tell(input);
         running.end()
     }
 
@@ -319,6 +316,18 @@ impl Running {
 
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a process").is_none()
+    }
+
+    /// Writes all of its standard input.
+    pub fn tell(&mut self, text: &str) {
+        let mut stdin = self.child.stdin.take().expect("standard input");
+        // A host that ends early reads no further, which is its right.
+        let _ = stdin.write_all(text.as_bytes());
+    }
+
+    /// What it has said on standard error so far.
+    pub fn said(&self) -> String {
+        self.stderr.so_far()
     }
 
     /// Waits until it has said something on standard error.

@@ -11,5 +11,7 @@ mod judge;
 mod killed;
 mod partitions;
 mod paused;
+mod proof;
 mod rebalance;
 mod secured;
+mod stand;

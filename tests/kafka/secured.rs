@@ -83,7 +83,7 @@ impl Secured {
             }
         }
         let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        let broker = services::own_kafka_with(&settings);
+        let broker = services::own_kafka(1, &settings);
         let user = Command::new(services::python())
             .arg(top().join("tests/services/clients/scram_user.py"))
             .args([broker.address(), "reader", PASSWORD])

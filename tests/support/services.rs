@@ -39,9 +39,9 @@ pub fn kafka() -> &'static Service {
     KAFKA.get_or_init(|| Service::start("kafka", BROKERS, &[]))
 }
 
-/// A broker of a test's own.
-pub fn own_kafka_with(settings: &[(&str, &str)]) -> Service {
-    Service::start("kafka", 1, settings)
+/// A cluster of a test's own, whose brokers have these settings and may be killed.
+pub fn own_kafka(brokers: u32, settings: &[(&str, &str)]) -> Service {
+    Service::start("kafka", brokers, settings)
 }
 
 /// The schema registry of this test program.
