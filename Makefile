@@ -11,8 +11,12 @@ MODULES := $(EXAMPLE)/modules
 # Built modules. Given to cargo by name, so that the benches and tests find them whatever the environment says.
 GUESTS := guests/target
 SERVICES := python3 tests/services/services.py
-# Tests that take minutes, by the names of their modules.
-SOAK := contract::kafka kafka::killed kafka::paused kafka::rebalance
+# Tests that take minutes, by the beginnings of their names.
+SOAK := contract::kafka kafka::killed kafka::paused kafka::rebalance kafka::proof::at_least_once
+# Tests that are short in `make test`, and long in `make soak`: so many records, and services away for so many seconds.
+LONGER := kafka::outages kafka::proof::every_number
+RECORDS := 1000000
+AWAY_SECS := 60
 HOST := cargo run --quiet --locked --package host --
 
 .PHONY: help demo test soak lint docs guests bench bench-kafka services services-stop downloads python clean tools target host
@@ -40,8 +44,10 @@ test: guests lint docs downloads ## Runs every check and every test
 	cargo test --locked --workspace -- $(foreach suite,$(SOAK),--skip $(suite))
 	cd guests && cargo test --locked --target-dir target
 
-soak: guests downloads ## Tests of the Kafka log on three brokers, with hosts killed, paused and moved: some minutes more
+soak: guests downloads ## Tests of the Kafka log on three brokers, with hosts killed, paused and moved: half an hour more
 	cargo test --locked --package host --test all -- $(SOAK)
+	BESPOKE_TEST_RECORDS=$(RECORDS) BESPOKE_TEST_AWAY_SECS=$(AWAY_SECS) \
+	    cargo test --locked --package host --test all -- $(LONGER) --test-threads 1
 
 lint: tools ## Formatting and lints, of the host and of the modules
 	cargo fmt --all --check

@@ -9,6 +9,7 @@ mod feeds;
 mod hosts;
 mod judge;
 mod killed;
+mod outages;
 mod partitions;
 mod paused;
 mod proof;

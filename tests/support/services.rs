@@ -115,6 +115,11 @@ impl Service {
         self.order(&format!("start {} --node {node}", self.name));
     }
 
+    /// Starts all nodes that are down, together: of a cluster, one alone may not answer.
+    pub fn start_all_again(&self) {
+        self.order(&format!("start {}", self.name));
+    }
+
     fn order(&self, command: &str) -> String {
         // A holder that failed at one order can take the next.
         self.holder.lock().unwrap_or_else(PoisonError::into_inner).order(command)

@@ -1,0 +1,144 @@
+//! Brokers and a registry that are away for a while, when a host starts and in the middle of its work: it waits, says so, and
+//! goes on, and each record is there once.
+
+use std::fs;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, from_str, json};
+
+use super::hosts::until;
+use super::stand::{DEADLINE, Plan, Stand};
+use crate::support::{Running, services, top};
+
+/// For how many seconds; more make a longer test.
+const AWAY: &str = "BESPOKE_TEST_AWAY_SECS";
+const BRIEFLY_SECS: u64 = 15;
+const RATE: u64 = 400;
+/// Seconds of the feed beside the outages.
+const BESIDE_SECS: u64 = 45;
+/// Records of a schema that comes late.
+const LATE: u64 = 10;
+
+fn away_secs() -> u64 {
+    std::env::var(AWAY).map_or(BRIEFLY_SECS, |secs| secs.parse().unwrap())
+}
+
+fn plan(records: u64, hosts: usize, registry: &str) -> Plan<'_> {
+    Plan { guarantee: "exactly-once", records, rate: RATE, hosts, registry }
+}
+
+/// All hosts live through an outage as long as it is to be.
+fn outlast(stand: &mut Stand<'_>, since: Instant) {
+    until("the time is over", Duration::from_secs(away_secs()) + DEADLINE, || {
+        since.elapsed() >= Duration::from_secs(away_secs())
+    });
+    stand.works("an outage");
+}
+
+/// It says so again, after what it had `said`.
+fn says(host: &Running, said: usize, text: &str) {
+    until(text, DEADLINE, || host.said()[said..].contains(text));
+}
+
+#[test]
+fn brokers_that_are_away_are_waited_for() {
+    let records = RATE * (away_secs() + BESIDE_SECS);
+    let mut stand = Stand::new(plan(records, 1, services::registry().address()));
+    stand.flows("nothing");
+
+    // All of them, in the middle of the work of one host, and when another starts.
+    assert!(!stand.is_fed(), "there is no more work");
+    let said = stand.hosts[0].said().len();
+    let since = Instant::now();
+    (1..=3).for_each(|node| stand.kafka.kill(node));
+    let host = stand.start_host(1);
+    stand.hosts.push(host);
+    says(&stand.hosts[0], said, "waiting for the brokers");
+    says(&stand.hosts[1], 0, "waiting for the brokers");
+    outlast(&mut stand, since);
+    stand.kafka.start_all_again();
+    says(&stand.hosts[1], 0, "running pipeline=");
+    stand.flows("the brokers are back");
+
+    // One of three: nobody has to wait, also who starts meanwhile.
+    stand.hosts.remove(1).kill();
+    let since = Instant::now();
+    stand.kafka.kill(1);
+    let host = stand.start_host(1);
+    says(&host, 0, "running pipeline=");
+    stand.hosts.push(host);
+    stand.flows("a broker was killed");
+    outlast(&mut stand, since);
+    stand.flows("a broker was away");
+    stand.kafka.start_again(1);
+    stand.flows("the broker is back");
+    stand.judge();
+}
+
+#[test]
+fn a_registry_that_is_away_is_waited_for() {
+    let registry = services::own_registry();
+    let records = RATE * BESIDE_SECS;
+    let mut stand = Stand::new(plan(records, 1, registry.address()));
+    stand.flows("nothing");
+    // The host has asked for the newest schema by now.
+    let mut late = start_late_feed(&stand);
+
+    let since = Instant::now();
+    registry.kill(1);
+    stand.flows("the registry was killed");
+    let host = stand.start_host(1);
+    says(&host, 0, "waiting for the schema registry");
+    stand.hosts.push(host);
+
+    // Nobody knows the schema of these yet.
+    late.tell(&products(records..records + LATE));
+    late.end().must_end(0);
+    stand.plan.records += LATE;
+    says(&stand.hosts[0], 0, "waiting for the schema of a record");
+    outlast(&mut stand, since);
+    assert!(!stand.hosts[1].said().contains("running pipeline="), "it did not wait");
+    registry.start_again(1);
+    says(&stand.hosts[1], 0, "running pipeline=");
+    stand.flows("the registry is back");
+    stand.judge();
+}
+
+/// A feed of another version of the schema, registered already, that waits for its records.
+fn start_late_feed(stand: &Stand<'_>) -> Running {
+    // The same fields in another order.
+    let mut schema: Value = from_str(&fs::read_to_string(top().join("schemas/product.avsc")).unwrap()).unwrap();
+    schema["fields"].as_array_mut().unwrap().reverse();
+    fs::create_dir(stand.folder.path("newer")).unwrap();
+    fs::write(stand.folder.path("newer/product.avsc"), schema.to_string()).unwrap();
+    let (prefix, partitions) = (&stand.prefix, stand.partitions);
+    let text = format!(
+        r#"{}
+[topics]
+"{prefix}raw" = {{ schema = "product", partitions = {partitions} }}
+
+[[feed]]
+name = "late"
+topic = "{prefix}raw"
+key = ["id"]
+file = "-"
+"#,
+        stand.head("late").replace("dir = \"schemas\"", "dir = \"newer\"")
+    );
+    fs::write(stand.folder.path("late.toml"), text).unwrap();
+    let late = stand.folder.start(&["run", "--until-end", "late.toml"]);
+    says(&late, 0, "running pipeline=");
+    late
+}
+
+/// Lines of products with these numbers.
+fn products(numbers: Range<u64>) -> String {
+    let product = |number: u64| {
+        json!({
+            "id": format!("late-{number}"), "name": "Late Box", "category": "shoes", "price": 119.5, "quantity": 1,
+            "updated": number, "in_stock": true, "rating": null
+        })
+    };
+    numbers.map(|number| format!("{}\n", product(number))).collect()
+}
