@@ -11,12 +11,12 @@ MODULES := $(EXAMPLE)/modules
 # Built modules. Given to cargo by name, so that the benches and tests find them whatever the environment says.
 GUESTS := guests/target
 SERVICES := python3 tests/services/services.py
-# Tests that take minutes, by the beginnings of their names.
-SOAK := contract::kafka kafka::killed kafka::paused kafka::rebalance kafka::proof::at_least_once
-# Tests that are short in `make test`, and long in `make soak`: so many records, and services away for so many seconds.
-LONGER := kafka::outages kafka::proof::every_number
+# Tests that take minutes, by the beginnings of their names; the last ones with so many records, and services away for so
+# many seconds, and one after the other.
+SOAK := contract::kafka kafka::killed kafka::paused kafka::rebalance
+PROOF := kafka::outages kafka::proof
 RECORDS := 1000000
-AWAY_SECS := 60
+AWAY_SECS := 15
 HOST := cargo run --quiet --locked --package host --
 
 .PHONY: help demo test soak lint docs guests bench bench-kafka services services-stop downloads python clean tools target host
@@ -41,13 +41,13 @@ demo: guests host ## Runs the product feed through both modules into a table, an
 	@echo; echo 'host is `$(HOST)` here. `make clean` removes what was made; without it the next run goes on where this one stopped.'
 
 test: guests lint docs downloads ## Runs every check and every test
-	cargo test --locked --workspace -- $(foreach suite,$(SOAK),--skip $(suite))
+	cargo test --locked --workspace -- $(foreach suite,$(SOAK) $(PROOF),--skip $(suite))
 	cd guests && cargo test --locked --target-dir target
 
 soak: guests downloads ## Tests of the Kafka log on three brokers, with hosts killed, paused and moved: half an hour more
 	cargo test --locked --package host --test all -- $(SOAK)
 	BESPOKE_TEST_RECORDS=$(RECORDS) BESPOKE_TEST_AWAY_SECS=$(AWAY_SECS) \
-	    cargo test --locked --package host --test all -- $(LONGER) --test-threads 1
+	    cargo test --locked --package host --test all -- $(PROOF) --test-threads 1
 
 lint: tools ## Formatting and lints, of the host and of the modules
 	cargo fmt --all --check

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, from_str, json};
 
-use super::hosts::until;
 use super::stand::{DEADLINE, Plan, Stand};
-use crate::support::{Running, services, top};
+use crate::support::{Running, services, top, until};
 
 /// For how many seconds; more make a longer test.
 const AWAY: &str = "BESPOKE_TEST_AWAY_SECS";

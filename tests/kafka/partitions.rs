@@ -18,6 +18,6 @@ fn partitions_that_others_add_are_seen() {
     let partitions = || log.topic(&name).unwrap().map(|topic| topic.partitions.len());
     assert_eq!(partitions(), Some(2));
     open(brokers(), Guarantee::AtLeastOnce, &[]).add_partitions(&name, 5).unwrap();
-    super::hosts::until("all brokers have heard of them", patience, || partitions() == Some(5));
+    crate::support::until("all brokers have heard of them", patience, || partitions() == Some(5));
     assert!(log.read(&name, 4, 0, 1).unwrap().is_empty());
 }

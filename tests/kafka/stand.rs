@@ -10,10 +10,9 @@ use bespoke_record::BatchBuilder;
 use host::log::kafka::{Guarantee, KafkaLog};
 use host::log::{Commit, Event, Log as _, Member};
 
-use super::hosts::until;
 use crate::contract::kafka::{open, prefix};
 use crate::support::services::{self, Service};
-use crate::support::{Folder, Running, top};
+use crate::support::{Folder, Running, top, until};
 
 /// Seconds of the feed between two accidents.
 const BETWEEN_SECS: u64 = 2;
