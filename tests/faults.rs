@@ -335,7 +335,7 @@ fn a_module_with_state_finds_every_bad_record_however_batches_are_cut() {
     let sandbox = Sandbox::new(None).expect("an engine");
     let mut built = build(&config, &sandbox, &dir, Arc::new(schemas)).expect("a pipeline");
     built.feeds.clear();
-    let open = Location::of(&config).open().expect("a log");
+    let open = Location::of(&config).open(&Shutdown::new()).expect("a log");
     prepare(&built, &config, &open).expect("topics");
     let log = Arc::new(Recut(open.log())) as Arc<dyn Log>;
     let ended = run(built, &log, config.log.commit_interval, Until::Drained, &Shutdown::new(), |_| {}).expect("a run");

@@ -103,7 +103,7 @@ fn measure(folder: &Path, sync: &str, part: Part) -> Result<Spent> {
 }
 
 fn through(config: &Pipeline, part: Part) -> Result<Spent> {
-    let open = Location::of(config).open()?;
+    let open = Location::of(config).open(&Shutdown::new())?;
     let mut built = assemble(config)?;
     prepare(&built, config, &open)?;
     match part {

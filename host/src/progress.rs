@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::aside::Aside;
 use crate::metrics::Counters;
 
 /// How often the lines of a terminal change.
@@ -21,13 +22,14 @@ const TEMPLATE: &str = "{spinner} {prefix:26!} {wide_msg}";
 /// The one terminal of the process, on which progress is drawn and log lines are written.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// How many records a feed, stage or sink has before it. None if that cannot be told.
-pub type Lag<'a> = &'a dyn Fn(&str) -> Option<u64>;
+/// How long a summary waits for how much is left.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Shows how far everything is.
-pub struct Progress<'a> {
+pub struct Progress {
     lines: Vec<Line>,
-    lag: Lag<'a>,
+    /// How many records each role has before it. None where that cannot be told.
+    lag: Aside<Vec<String>, Vec<Option<u64>>>,
     /// None where there is no terminal.
     bars: Option<MultiProgress>,
     every: Duration,
@@ -41,6 +43,8 @@ struct Line {
     bar: Option<ProgressBar>,
     /// Records in at the last look.
     last_in: u64,
+    /// How many were before it when that was told last.
+    lag: Option<u64>,
 }
 
 /// The numbers of a line.
@@ -62,15 +66,18 @@ pub fn bars() -> &'static MultiProgress {
 
 // === impl Progress ===
 
-impl<'a> Progress<'a> {
+impl Progress {
     /// Nothing shown yet. Lines are live if standard error is a terminal, and nobody has hidden [`bars`].
+    ///
+    /// `lag` tells how many records a feed, stage or sink has before it, if it can. It may take its time.
     #[must_use]
-    pub fn new(lag: Lag<'a>) -> Self {
+    pub fn new(lag: impl FnMut(&str) -> Option<u64> + Send + 'static) -> Self {
         Self::on((!bars().is_hidden()).then(|| bars().clone()), lag)
     }
 
-    fn on(bars: Option<MultiProgress>, lag: Lag<'a>) -> Self {
+    fn on(bars: Option<MultiProgress>, mut lag: impl FnMut(&str) -> Option<u64> + Send + 'static) -> Self {
         let (every, now) = (if bars.is_some() { DRAW_EVERY } else { LOG_EVERY }, Instant::now());
+        let lag = Aside::new(move |roles: Vec<String>| roles.iter().map(|role| lag(role)).collect());
         Self { lines: Vec::new(), lag, bars, every, started: now, last: now }
     }
 
@@ -80,13 +87,18 @@ impl<'a> Progress<'a> {
         let since = now.duration_since(self.last);
         if since >= self.every {
             self.last = now;
+            // On a terminal the answer of the last time will do.
+            self.look(watched, if self.bars.is_some() { Duration::ZERO } else { LOOK });
             self.show(watched, since);
         }
     }
 
     /// Shows the last numbers, with rates over all the time, and ends.
     pub fn finish(mut self, watched: &[(String, Arc<Counters>)]) {
-        self.lines.iter_mut().for_each(|line| line.last_in = 0);
+        // What was told before the end is of no more use.
+        drop(self.lag.answer(LOOK));
+        self.lines.iter_mut().for_each(|line| (line.last_in, line.lag) = (0, None));
+        self.look(watched, LOOK);
         self.show(watched, self.started.elapsed());
         // They stay as plain lines, below which others can write.
         let last: String = self.lines.iter().filter_map(Line::cleared).collect();
@@ -96,12 +108,20 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn show(&mut self, watched: &[(String, Arc<Counters>)], since: Duration) {
+    /// Asks how much is left, and takes what is answered within this time.
+    fn look(&mut self, watched: &[(String, Arc<Counters>)], within: Duration) {
         for (role, _) in watched.iter().skip(self.lines.len()) {
             self.lines.push(Line::new(role, self.bars.as_ref()));
         }
-        for (line, (role, counters)) in self.lines.iter_mut().zip(watched) {
-            let reading = line.read(counters, since, (self.lag)(role));
+        self.lag.ask(watched.iter().map(|(role, _)| role.clone()).collect());
+        for (line, lag) in self.lines.iter_mut().zip(self.lag.answer(within).unwrap_or_default()) {
+            line.lag = lag;
+        }
+    }
+
+    fn show(&mut self, watched: &[(String, Arc<Counters>)], since: Duration) {
+        for (line, (_, counters)) in self.lines.iter_mut().zip(watched) {
+            let reading = line.read(counters, since);
             match &line.bar {
                 Some(bar) => {
                     bar.set_message(reading.in_words());
@@ -113,7 +133,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-impl Drop for Progress<'_> {
+impl Drop for Progress {
     fn drop(&mut self) {
         // A run that fails leaves an error behind, and no half of a line before it.
         self.lines.iter().filter_map(Line::cleared).for_each(drop);
@@ -129,7 +149,7 @@ impl Line {
             // The template is a constant, which a test parses.
             bar.with_style(ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_spinner()))
         });
-        Self { role: role.to_owned(), bar, last_in: 0 }
+        Self { role: role.to_owned(), bar, last_in: 0, lag: None }
     }
 
     /// Takes it off the terminal. What it said last.
@@ -139,7 +159,7 @@ impl Line {
         Some(format!("  {:26} {}\n", self.role, bar.message()))
     }
 
-    fn read(&mut self, counters: &Counters, since: Duration, lag: Option<u64>) -> Reading {
+    fn read(&mut self, counters: &Counters, since: Duration) -> Reading {
         let records_in = counters.records_in.get();
         let more = records_in.saturating_sub(std::mem::replace(&mut self.last_in, records_in)) as f64;
         let seconds = since.as_secs_f64();
@@ -150,7 +170,7 @@ impl Line {
             dead_letters: counters.dead_letters.get(),
             skipped: counters.skipped.get(),
             per_second: if seconds > 0.0 { more / seconds } else { 0.0 },
-            lag,
+            lag: self.lag,
         }
     }
 }
@@ -210,22 +230,23 @@ mod tests {
     fn rates_count_from_the_last_look() {
         let (mut line, counters) = (Line::new("stage a", None), Counters::default());
         counters.records_in.add(1000);
-        assert_eq!(line.read(&counters, 2 * SECOND, None).per_second, 500.0);
+        assert_eq!(line.read(&counters, 2 * SECOND).per_second, 500.0);
         counters.records_in.add(30);
-        let reading = line.read(&counters, SECOND, None);
+        let reading = line.read(&counters, SECOND);
         assert_eq!((reading.records_in, reading.per_second), (1030, 30.0));
-        assert_eq!(line.read(&counters, Duration::ZERO, None).per_second, 0.0);
+        assert_eq!(line.read(&counters, Duration::ZERO).per_second, 0.0);
     }
 
     #[test]
     fn only_what_happened_is_told() {
         let (mut line, counters) = (Line::new("stage a", None), Counters::default());
         counters.records_in.add(12);
-        let text = line.read(&counters, SECOND, Some(1_234_567)).in_words();
+        line.lag = Some(1_234_567);
+        let text = line.read(&counters, SECOND).in_words();
         assert!(text.contains("12 in") && text.ends_with("1,234,567 to do"), "{text}");
         assert!(!text.contains("dead letters"));
         counters.dead_letters.add(2);
-        assert!(line.read(&counters, SECOND, None).in_words().contains("2 dead letters"));
+        assert!(line.read(&counters, SECOND).in_words().contains("2 dead letters"));
     }
 
     #[test]
@@ -242,7 +263,7 @@ mod tests {
     fn the_end_shows_the_last_numbers_and_lets_the_terminal_go() {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         let lag = |role: &str| (role == "stage s").then_some(3);
-        let mut progress = Progress::on(Some(bars), &lag);
+        let mut progress = Progress::on(Some(bars), lag);
         let watched = [("feed f".to_owned(), Arc::<Counters>::default()), ("stage s".to_owned(), Arc::default())];
         progress.last -= DRAW_EVERY;
         progress.tick(&watched);

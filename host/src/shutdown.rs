@@ -26,6 +26,12 @@ struct Request {
 
 type Waker = Box<dyn Fn() + Send>;
 
+impl std::fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Shutdown").field(&self.is_requested()).finish()
+    }
+}
+
 /// The handler of signals could not be put in place.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen for signals: {0}")]

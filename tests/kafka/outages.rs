@@ -75,6 +75,25 @@ fn brokers_that_are_away_are_waited_for() {
     stand.judge();
 }
 
+/// Long enough for requests that are out to time out, and for the wait for the last step; far less than brokers are waited for.
+const STOPS_WITHIN: Duration = Duration::from_secs(45);
+
+#[test]
+fn a_host_stops_while_brokers_are_away() {
+    let mut stand = Stand::new(plan(RATE * BESIDE_SECS, 1, services::registry().address()));
+    stand.flows("nothing");
+    (1..=3).for_each(|node| stand.kafka.kill(node));
+    stand.hosts.push(stand.start_host(1));
+    stand.hosts.iter().for_each(|host| says(host, 0, "waiting for the brokers"));
+    // One cannot tell how far it is, the other cannot even start.
+    for (host, code) in stand.hosts.drain(..).zip([0, 1]) {
+        let asked = Instant::now();
+        host.interrupt();
+        host.end().must_end(code);
+        assert!(asked.elapsed() < STOPS_WITHIN, "it took {:?}", asked.elapsed());
+    }
+}
+
 #[test]
 fn a_registry_that_is_away_is_waited_for() {
     let registry = services::own_registry();

@@ -16,6 +16,7 @@ use crate::log::{Log, LogError};
 use crate::pipeline::{Location, OpenLog, table_store};
 use crate::schema::framing::Form;
 use crate::schema::{Compatibility, FileRegistry, Registry, SubjectNames, http};
+use crate::shutdown::Shutdown;
 use crate::table::{TableError, Top};
 
 /// How the topics of dead letters end, unless a pipeline names them otherwise.
@@ -154,13 +155,13 @@ impl Place {
     pub(super) fn writable(&self) -> anyhow::Result<Arc<dyn Log>> {
         // Opening a file would make it, and whoever mistypes a path does not want a log there.
         drop(self.read_only()?);
-        Ok(self.location.open()?.log())
+        Ok(self.location.open(&Shutdown::new())?.log())
     }
 
     /// The log, to make topics in it. A file is made if there is none.
     pub(super) fn changeable(&self) -> anyhow::Result<OpenLog> {
         Ok(match &self.location {
-            Location::File(..) => self.location.open()?,
+            Location::File(..) => self.location.open(&Shutdown::new())?,
             // Who types a command does not want to wait as long as a pipeline does.
             Location::Brokers(_) => self.location.look()?,
         })

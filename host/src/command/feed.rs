@@ -112,7 +112,7 @@ pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result
     config.stages.clear();
     config.sinks.clear();
     config.feeds = vec![feed.clone()];
-    let open = open_log(&config)?;
+    let open = open_log(&config, shutdown)?;
     let mut built = assemble_with(&config, &dir, Purpose::Run(shutdown.clone()))?;
     if args.brokers.is_some() && !config.create_topics {
         // Only what cannot be fed needs the topic of dead letters, and says so when it is not there.
@@ -120,7 +120,7 @@ pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result
     }
     prepare(&built, &config, &open)?;
     let group = config.group(&format!("feed.{}", feed.name));
-    let mut progress = Progress::new(&|_| None);
+    let mut progress = Progress::new(|_| None);
     let tick = |watched: &Watched| progress.tick(watched);
     let outcome = run_pipeline(built, &open.log(), config.log.commit_interval, Until::Drained, shutdown, tick)?;
     progress.finish(&outcome.counted);

@@ -19,6 +19,7 @@ use crate::config::{Cluster, Pipeline, RegistryKind, Schemas};
 use crate::module::Sandbox;
 use crate::pipeline::{Built, Location, Naming, OpenLog, Purpose, SchemaStore, build};
 use crate::schema::{FileRegistry, HttpRegistry, Registry, RegistryError, SchemaDir};
+use crate::shutdown::Shutdown;
 
 /// The file that is meant where none is named.
 pub const PIPELINE: &str = "pipeline.toml";
@@ -78,8 +79,8 @@ fn assemble_with(config: &Pipeline, dir: &SchemaDir, purpose: Purpose) -> Result
 }
 
 /// The log, to run on it.
-fn open_log(config: &Pipeline) -> Result<OpenLog> {
-    Ok(Location::of(config).open()?)
+fn open_log(config: &Pipeline, shutdown: &Shutdown) -> Result<OpenLog> {
+    Ok(Location::of(config).open(shutdown)?)
 }
 
 /// The cluster of a pipeline that was named.

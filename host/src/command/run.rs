@@ -1,5 +1,6 @@
 //! `host run` in its three forms: a pipeline, one stage of it, or a module as a pipe.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -147,7 +148,7 @@ fn lone_stage(args: &RunArgs, module: &Path) -> Result<Pipeline> {
 }
 
 fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: &Shutdown) -> Result<bool> {
-    let log = open_log(config)?;
+    let log = open_log(config, shutdown)?;
     let mut built = assemble(config, Purpose::Run(shutdown.clone()))?;
     prepare(&built, config, &log)?;
     if let Some(only) = only {
@@ -158,8 +159,8 @@ fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: 
     }
     let log = log.log();
     let until = if until_end { Until::Drained } else { Until::Stopped };
-    let lag = |role: &str| lag(config, &*log, role);
-    let mut progress = Progress::new(&lag);
+    let (read, looked) = (readings(config), log.clone());
+    let mut progress = Progress::new(move |role| lag(read.get(role)?, &*looked));
     tracing::info!(
         pipeline = built.name,
         feeds = built.feeds.len(),
@@ -176,10 +177,14 @@ fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: 
     Ok(outcome.failed.is_empty())
 }
 
-/// How many offsets a stage or a sink has before it.
-fn lag(config: &Pipeline, log: &dyn Log, role: &str) -> Option<u64> {
-    let stage = config.stages.iter().find(|s| role.strip_prefix("stage ") == Some(&s.name)).map(|s| (&s.name, &s.from));
-    let sink = config.sinks.iter().find(|s| role.strip_prefix("sink ") == Some(&s.name)).map(|s| (&s.name, &s.from));
-    let (name, from) = stage.or(sink)?;
-    Some(standings(log, &config.group(name), from).ok()?.iter().map(Standing::lag).sum())
+/// What stages and sinks read, by their roles: the group and the topic.
+fn readings(config: &Pipeline) -> BTreeMap<String, (String, String)> {
+    let stages = config.stages.iter().map(|s| (format!("stage {}", s.name), &s.name, &s.from));
+    let sinks = config.sinks.iter().map(|s| (format!("sink {}", s.name), &s.name, &s.from));
+    stages.chain(sinks).map(|(role, name, from)| (role, (config.group(name), from.clone()))).collect()
+}
+
+/// How many offsets a group has before it.
+fn lag((group, topic): &(String, String), log: &dyn Log) -> Option<u64> {
+    Some(standings(log, group, topic).ok()?.iter().map(Standing::lag).sum())
 }

@@ -8,6 +8,7 @@ use crate::config::{self, LogKind, NotBuiltIn, Pipeline, Store};
 use crate::log::embedded::{self, EmbeddedLog};
 use crate::log::kafka::{self, KafkaLog};
 use crate::log::{Log, LogError};
+use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use crate::table::sqlite::SqliteFile;
 use crate::table::{TableError, TableStore};
@@ -62,14 +63,15 @@ impl Location {
         Self::Brokers(Box::new(options))
     }
 
-    /// Opens it to run a pipeline on it. A file is made if there is none; brokers that are away are waited for.
+    /// Opens it to run a pipeline on it. A file is made if there is none; brokers that are away are waited for,
+    /// until the host is to stop.
     ///
     /// # Errors
     /// As for opening either kind.
-    pub fn open(&self) -> Result<OpenLog, LogError> {
+    pub fn open(&self, stop: &Shutdown) -> Result<OpenLog, LogError> {
         match self {
             Self::File(path, options) => Ok(OpenLog::Embedded(Arc::new(EmbeddedLog::open(path, *options)?))),
-            Self::Brokers(options) => brokers(options, PATIENCE),
+            Self::Brokers(options) => brokers(options, PATIENCE, stop),
         }
     }
 
@@ -80,7 +82,7 @@ impl Location {
     pub fn look(&self) -> Result<OpenLog, LogError> {
         match self {
             Self::File(path, _) => Ok(OpenLog::Embedded(Arc::new(EmbeddedLog::open_read_only(path)?))),
-            Self::Brokers(options) => brokers(options, LOOKING),
+            Self::Brokers(options) => brokers(options, LOOKING, &Shutdown::new()),
         }
     }
 
@@ -94,8 +96,8 @@ impl Location {
     }
 }
 
-fn brokers(options: &kafka::Options, patience: Duration) -> Result<OpenLog, LogError> {
-    let options = kafka::Options { patience, ..options.clone() };
+fn brokers(options: &kafka::Options, patience: Duration, stop: &Shutdown) -> Result<OpenLog, LogError> {
+    let options = kafka::Options { patience, stop: stop.clone(), ..options.clone() };
     Ok(OpenLog::Kafka(Arc::new(KafkaLog::open(options)?)))
 }
 

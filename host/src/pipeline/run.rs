@@ -1,12 +1,13 @@
 //! Running a pipeline: a thread for every feed and every worker, until all is done or someone asks to stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::build::Built;
+use crate::aside::Aside;
 use crate::config;
 use crate::feed::{FeedTask, Open, Source, open_file, open_generator, run_feed};
 use crate::log::{Log, LogError, Member};
@@ -136,22 +137,25 @@ pub fn run(
     let feeds_done = |feeds: &[Worker]| feeds.iter().all(|f| f.thread.is_finished());
     let read = |watched: &Watched| watched.iter().map(|(_, counters)| counters.records_in.get()).sum::<u64>();
     let (mut before, mut told) = (None, None);
+    let shared = log.clone();
+    let mut look = Aside::new(move |failed| drained(&*shared, &mut readers, &failed));
     while !stop.is_requested() {
         // Looking costs the log a read: not while records come.
         let now = Some(read(&outcome.counted));
         let is_quiet = std::mem::replace(&mut before, now) == now;
         let may_end = until == Until::Drained && is_quiet && feeds_done(&feeds);
         if may_end {
-            match drained(&**log, &mut readers, &workers) {
-                Ok(true) => break,
-                Ok(false) => told = None,
-                // The workers wait for a log that is away, or end; so does this.
-                Err(error) if told.is_none_or(|told: Instant| told.elapsed() > TELL) => {
-                    told = Some(Instant::now());
-                    tracing::warn!(%error, "cannot tell whether all is read, trying again");
-                }
-                Err(_) => {}
+            look.ask(workers.iter().filter(|w| w.thread.is_finished()).map(|w| w.role.clone()).collect());
+        }
+        match look.answer(DRAIN_CHECK) {
+            Some(Ok(true)) => break,
+            Some(Ok(false)) => told = None,
+            // The workers wait for a log that is away, or end; so does this.
+            Some(Err(error)) if told.is_none_or(|told: Instant| told.elapsed() > TELL) => {
+                told = Some(Instant::now());
+                tracing::warn!(%error, "cannot tell whether all is read, trying again");
             }
+            Some(Err(_)) | None => {}
         }
         if !workers.is_empty() && workers.iter().all(|w| w.thread.is_finished()) {
             // Nothing that could handle a record is left.
@@ -234,12 +238,8 @@ fn spawn(role: String, run: impl FnOnce() -> Result<(), Stop> + Send + 'static) 
 /// Whether everyone has read everything, from the first reader to the last: once a topic is read to its end by all who
 /// write the next, the next grows no more. Who has failed is not waited for, not even in part, as nobody else may have the
 /// partitions of a worker that has ended; nor is anyone behind it.
-fn drained(log: &dyn Log, readers: &mut [Reader], workers: &[Worker]) -> Result<bool, LogError> {
-    for reader in readers {
-        let has_failed = workers.iter().any(|w| w.role == reader.role && w.thread.is_finished());
-        if has_failed {
-            continue;
-        }
+fn drained(log: &dyn Log, readers: &mut [Reader], failed: &BTreeSet<String>) -> Result<bool, LogError> {
+    for reader in readers.iter_mut().filter(|reader| !failed.contains(&reader.role)) {
         // The ends last: whoever is at the end then was not told so too early.
         let positions = log.committed(&reader.group, &reader.topic)?;
         let Some(topic) = log.topic(&reader.topic)? else { continue };

@@ -52,7 +52,7 @@ fn config(job: &Job, folder: &Path, guarantee: &str, part: &str) -> Result<Pipel
 }
 
 fn through(config: &Pipeline, records: u64) -> Result<Figures> {
-    let open = Location::of(config).open()?;
+    let open = Location::of(config).open(&Shutdown::new())?;
     let built = assemble(config)?;
     prepare(&built, config, &open)?;
     let mut clock = Clock::default();

@@ -346,7 +346,7 @@ impl Cluster {
         }
     }
 
-    /// Tries until it works, it cannot, or patience is at its end.
+    /// Tries until it works, it cannot, patience is at its end, or the host is to stop.
     fn patiently<T>(&self, doing: &str, attempt: impl FnMut() -> Result<T, KafkaError>) -> Result<T, LogError> {
         self.within(self.options.patience, doing, attempt)
     }
@@ -386,12 +386,12 @@ impl Cluster {
                     self.refusal.is_over();
                     return Ok(done);
                 }
-                Err(error) if is_passing(&error) && begin.elapsed() < patience => {
+                Err(error) if is_passing(&error) && begin.elapsed() < patience && !self.options.stop.is_requested() => {
                     if !told && begin.elapsed() > Duration::from_secs(2) {
                         told = true;
                         tracing::warn!(%error, brokers = self.options.bootstrap, "{doing}: waiting for the brokers");
                     }
-                    std::thread::sleep(PAUSE);
+                    self.options.stop.wait(PAUSE);
                 }
                 Err(error) => {
                     let refused = refusal.map(|why| format!("the brokers refuse this host, or are not trusted: {why}"));

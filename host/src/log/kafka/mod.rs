@@ -59,6 +59,8 @@ pub use admin::{GroupState, PartitionState, TopicState};
 use cluster::Cluster;
 use session::KafkaSession;
 
+use crate::shutdown::Shutdown;
+
 use super::{Created, Log, LogError, Member, NewTopic, Retention, Session, TopicInfo};
 
 /// Bytes of the largest record, as long as the topic takes it. Topics that are made here do.
@@ -81,6 +83,8 @@ pub struct Options {
     pub properties: BTreeMap<String, String>,
     /// How long to wait for brokers that are away before giving up.
     pub patience: Duration,
+    /// Ends that wait.
+    pub stop: Shutdown,
 }
 
 /// What is promised of a step.
@@ -111,6 +115,7 @@ impl Options {
             guarantee,
             properties: BTreeMap::new(),
             patience: Duration::from_secs(10),
+            stop: Shutdown::new(),
         }
     }
 }
