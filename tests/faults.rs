@@ -309,6 +309,10 @@ impl Session for RecutSession {
         self.session.abort()
     }
 
+    fn attend(&mut self) -> Result<bool, LogError> {
+        self.session.attend()
+    }
+
     fn max_record_bytes(&self, topic: &str) -> usize {
         self.session.max_record_bytes(topic)
     }

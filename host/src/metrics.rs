@@ -1,6 +1,7 @@
 //! Counters of feeds, stages and sinks: plain atomics, written by workers, read by whoever shows them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -17,6 +18,23 @@ impl Counter {
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What something waits for, if it does.
+#[derive(Debug, Default)]
+pub struct Waiting(Mutex<Option<String>>);
+
+impl Waiting {
+    /// Tells it.
+    pub fn set(&self, what: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    /// What it is now.
+    #[must_use]
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -37,4 +55,6 @@ pub struct Counters {
     pub faults: Counter,
     /// Steps that happened.
     pub commits: Counter,
+    /// The trouble of the store that rows wait for.
+    pub waiting: Waiting,
 }

@@ -48,7 +48,7 @@ struct Line {
 }
 
 /// The numbers of a line.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Reading {
     records_in: u64,
     records_out: u64,
@@ -57,6 +57,7 @@ struct Reading {
     skipped: u64,
     per_second: f64,
     lag: Option<u64>,
+    waiting: Option<String>,
 }
 
 /// What else writes to the terminal asks this to step aside.
@@ -169,6 +170,7 @@ impl Line {
             dropped: counters.dropped.get(),
             dead_letters: counters.dead_letters.get(),
             skipped: counters.skipped.get(),
+            waiting: counters.waiting.get(),
             per_second: if seconds > 0.0 { more / seconds } else { 0.0 },
             lag: self.lag,
         }
@@ -195,13 +197,27 @@ impl Reading {
                 text.push_str(&format!("  {} {what}", grouped(number)));
             }
         }
+        if let Some(why) = &self.waiting {
+            text.push_str(&format!("  waiting: {why}"));
+        }
         text
     }
 
     fn log(&self, role: &str) {
-        let Self { records_in, records_out, dropped, dead_letters, skipped, per_second, lag } = *self;
+        let Self { records_in, records_out, dropped, dead_letters, skipped, per_second, lag, waiting } = self;
         let per_second = per_second.round() as u64;
-        tracing::info!(role, records_in, records_out, per_second, dropped, dead_letters, skipped, lag, "progress");
+        tracing::info!(
+            role,
+            records_in,
+            records_out,
+            per_second,
+            dropped,
+            dead_letters,
+            skipped,
+            lag,
+            waiting,
+            "progress"
+        );
     }
 }
 

@@ -6,6 +6,9 @@
 //! Why nothing is lost or doubled: a batch's outputs are appended and its position is noted in the same step, and a step
 //! happens whole or not at all (see [`crate::log`]). Whatever fails in between leads to an abort, after which the log
 //! hands out the same records again and the task starts again from the state of the last commit.
+//!
+//! Rows of a table outside of the log are written before the commit. However long that takes, the worker stays a member of
+//! its group, and hands its partitions over if they are asked for: then the step is thrown away.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,15 +19,15 @@ use bytes::Bytes;
 
 use crate::log::{Commit, Event, LogError, Session};
 use crate::metrics::Counters;
-use crate::table::Rows;
+use crate::table::{Rows, TableError};
 
 /// What a worker does with records.
 pub trait Task {
-    /// The partition is this worker's, with the state that was committed last.
+    /// The partition is this worker's, with the state that was committed last, and what was noted beside the position.
     ///
     /// # Errors
     /// If the task cannot start from it.
-    fn assigned(&mut self, partition: u32, state: Option<Bytes>) -> Result<(), Stop>;
+    fn assigned(&mut self, partition: u32, state: Option<Bytes>, note: Option<&str>) -> Result<(), Stop>;
 
     /// The partition is no longer this worker's.
     fn revoked(&mut self, partition: u32);
@@ -41,10 +44,24 @@ pub trait Task {
     /// If a module cannot tell its state.
     fn states(&mut self) -> Result<Vec<(u32, Bytes)>, Stop>;
 
-    /// The rows that belong to the step. Those of a table outside of the log are written when it returns.
+    /// What is to be noted beside the position of a partition.
+    fn note(&self, _partition: u32) -> Option<String> {
+        None
+    }
+
+    /// Writes the rows of the step that are not part of the log, for `patience` at most. Called again until they are written,
+    /// or the step is thrown away.
     ///
     /// # Errors
-    /// If such a table does not take them.
+    /// If they cannot be written, and waiting does not help.
+    fn write(&mut self, _session: &mut dyn Session, _patience: Duration) -> Result<Outside, Stop> {
+        Ok(Outside::Written)
+    }
+
+    /// The rows that belong to the step, of tables in the log.
+    ///
+    /// # Errors
+    /// If there can be none.
     fn rows(&mut self) -> Result<Vec<Rows>, Stop>;
 
     /// The step has happened, with these states.
@@ -74,12 +91,24 @@ pub enum Flow {
     },
 }
 
+/// How far the writing of rows is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// All are written.
+    Written,
+    /// Not yet. If their store has trouble, what it is.
+    Pending(Option<String>),
+}
+
 /// Why a worker ends before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {
     /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The table cannot take rows as long as it is as it is.
+    #[error(transparent)]
+    Table(TableError),
     /// The module cannot be used.
     #[error("{0}")]
     Module(String),
@@ -107,6 +136,12 @@ const MAX_ABORTS: u32 = 20;
 /// How long to wait for what cannot be had at the moment: twice as long each time, up to eight times. Short enough for a log
 /// that wants to be polled.
 const WAIT: Duration = Duration::from_secs(1);
+/// How long rows are waited for at once: as often the group is attended.
+const SLICE: Duration = Duration::from_millis(200);
+/// How long rows are waited for when the worker is told to stop, or to give a partition up.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+/// How often the same trouble is told.
+const TELL: Duration = Duration::from_secs(30);
 /// Bytes of values after which a step is due, whatever the time: tasks keep what they made of them until the commit.
 const MAX_STEP_BYTES: usize = 256 << 20;
 
@@ -140,11 +175,12 @@ pub fn run(
         let is_due = |since: Instant| stopping || step.is_urgent || since.elapsed() >= pace.commit_interval;
         let due = step.since.is_some_and(is_due);
         if due {
-            match commit(session, task, &mut step, counters) {
-                Ok(()) => {
+            match commit(session, task, &mut step, (stop, Asked::No), counters) {
+                Ok(true) => {
                     (failed, waits) = (0, 0);
                     aborts.clear();
                 }
+                Ok(false) => abort(session, task, &mut step)?,
                 Err(Stop::Log(error)) if failed < MAX_FAILED_COMMITS && !stopping => {
                     failed += 1;
                     let wait = Duration::from_millis(50 << failed.min(7));
@@ -172,17 +208,18 @@ pub fn run(
                 step.since.get_or_insert_with(Instant::now);
                 step.positions.insert(partition, to);
             }
-            Event::Assigned { partition, state, position } => {
-                tracing::debug!(partition, position, state_bytes = state.as_ref().map(Bytes::len), "assigned");
-                task.assigned(partition, state)?;
+            Event::Assigned { partition, state, position, note } => {
+                tracing::debug!(partition, position, state_bytes = state.as_ref().map(Bytes::len), note, "assigned");
+                task.assigned(partition, state, note.as_deref())?;
             }
             Event::Revoked { partition, lost } => {
                 tracing::debug!(partition, lost, "revoked");
                 if lost {
                     abort(session, task, &mut step)?;
                 } else if step.since.is_some() {
-                    match commit(session, task, &mut step, counters) {
-                        Ok(()) => {}
+                    match commit(session, task, &mut step, (stop, Asked::ToLeave), counters) {
+                        Ok(true) => {}
+                        Ok(false) => abort(session, task, &mut step)?,
                         // Done again, by whoever has the partition then.
                         Err(Stop::Log(error)) => {
                             tracing::warn!(%error, partition, "the last step before giving up a partition is thrown away");
@@ -208,7 +245,7 @@ pub fn run(
                     }
                     Flow::Halt { next, why } => {
                         step.positions.insert(partition, next);
-                        commit(session, task, &mut step, counters)?;
+                        commit(session, task, &mut step, (stop, Asked::No), counters)?;
                         return Err(Stop::Policy(why));
                     }
                     Flow::Abort => {
@@ -231,15 +268,77 @@ pub fn run(
     }
 }
 
-fn commit(session: &mut dyn Session, task: &mut dyn Task, step: &mut Step, counters: &Counters) -> Result<(), Stop> {
+/// Whether the group wants a partition back that is in the step.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    No,
+    ToLeave,
+}
+
+/// Makes the step happen. False if it is to be thrown away, because its rows take longer than they can be waited for.
+fn commit(
+    session: &mut dyn Session,
+    task: &mut dyn Task,
+    step: &mut Step,
+    (stop, asked): (&AtomicBool, Asked),
+    counters: &Counters,
+) -> Result<bool, Stop> {
     let states = task.states()?;
+    let is_written = outlast(session, task, (stop, asked), counters);
+    counters.waiting.set(None);
+    if !is_written? {
+        return Ok(false);
+    }
     let rows = task.rows()?;
     let positions: Vec<(u32, i64)> = step.positions.iter().map(|(p, o)| (*p, *o)).collect();
-    session.commit(Commit { positions: &positions, states: &states, rows: &rows })?;
+    let notes: Vec<(u32, String)> = step.positions.keys().filter_map(|p| Some((*p, task.note(*p)?))).collect();
+    session.commit(Commit { positions: &positions, notes: &notes, states: &states, rows: &rows })?;
     task.committed(states);
     *step = Step::default();
     counters.commits.add(1);
-    Ok(())
+    Ok(true)
+}
+
+/// Has the rows of the step written, for as long as that takes. False if the step has no time for it: a partition is wanted
+/// back, or the worker is to stop, and the store does not come back soon.
+fn outlast(
+    session: &mut dyn Session,
+    task: &mut dyn Task,
+    (stop, asked): (&AtomicBool, Asked),
+    counters: &Counters,
+) -> Result<bool, Stop> {
+    let begin = Instant::now();
+    let (mut told, mut hurried) = (None, None);
+    loop {
+        match task.write(session, SLICE)? {
+            Outside::Written => {
+                if told.is_some() {
+                    tracing::info!(waited_s = begin.elapsed().as_secs(), "the rows are written, going on");
+                }
+                return Ok(true);
+            }
+            Outside::Pending(why) => {
+                if let Some(why) = &why
+                    && told.is_none_or(|told: Instant| told.elapsed() > TELL)
+                {
+                    told = Some(Instant::now());
+                    tracing::warn!(why, waited_s = begin.elapsed().as_secs(), "waiting to write rows");
+                }
+                counters.waiting.set(why);
+            }
+        }
+        let is_asked = asked == Asked::ToLeave || stop.load(Ordering::Relaxed);
+        if is_asked && hurried.get_or_insert_with(Instant::now).elapsed() > LAST_WAIT {
+            tracing::warn!("the rows of the last step are not written in time; it is thrown away, to be done again");
+            return Ok(false);
+        }
+        if asked == Asked::No && !session.attend()? {
+            tracing::info!(
+                "partitions change hands while rows wait to be written; the step is thrown away, to be done again"
+            );
+            return Ok(false);
+        }
+    }
 }
 
 fn abort(session: &mut dyn Session, task: &mut dyn Task, step: &mut Step) -> Result<(), Stop> {

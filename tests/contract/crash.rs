@@ -58,7 +58,10 @@ fn the_process_that_is_killed() {
         let states = [(0, Bytes::copy_from_slice(&done.to_be_bytes()))];
         let rows = [row(&table, 1, done as i64)];
         let positions = reader.positions();
-        reader.session.commit(Commit { positions: &positions, states: &states, rows: &rows }).unwrap();
+        reader
+            .session
+            .commit(Commit { positions: &positions, states: &states, rows: &rows, ..Commit::default() })
+            .unwrap();
         println!("{COMMITTED}");
     }
 }

@@ -122,6 +122,10 @@ impl Session for NamedSession {
         self.session.abort()
     }
 
+    fn attend(&mut self) -> Result<bool, LogError> {
+        self.session.attend()
+    }
+
     fn max_record_bytes(&self, topic: &str) -> usize {
         self.session.max_record_bytes(&inside(&self.prefix, topic))
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use host::log::{Commit, Created, LogError, Member, NewTopic, PartitionInfo, Retention};
+use host::log::{Commit, Created, LogError, MAX_NOTE_BYTES, Member, NewTopic, PartitionInfo, Retention};
 
 use super::Open;
 use super::records::{
@@ -230,6 +230,51 @@ pub fn a_position_comes_back_with_the_assignment(open: Open<'_>) {
     assert_eq!(next.rest(), []);
     seen.sort_by_key(|got| (got.partition, got.offset));
     assert_eq!(seen, all_kept(&*log, "t"));
+}
+
+pub fn a_note_is_kept_with_its_position(open: Open<'_>) {
+    let log = open();
+    new_topic(&*log, "t", 1);
+    produce(&*log, "t", &numbered(0..3));
+    let noted = |note: &str| [(0, note.to_owned())];
+    let mut reader = Reader::of(&*log, "g", "t");
+    let first = reader.take(1);
+    assert_eq!(reader.notes[&0], None);
+    let (positions, notes) = (reader.positions(), noted("up to the first: ü\""));
+    reader.session.commit(Commit { positions: &positions, notes: &notes, ..Commit::default() }).unwrap();
+    // As long as it may be, and with a step that does not happen.
+    reader.take(1);
+    let (positions, long) = (reader.positions(), noted(&"x".repeat(MAX_NOTE_BYTES + 1)));
+    let error = reader.fail(Commit { positions: &positions, notes: &long, ..Commit::default() });
+    assert!(matches!(error, LogError::Note { partition: 0, .. }), "{error}");
+    let second = reader.take(1);
+    assert_eq!(second[0].record.value.as_deref(), Some(&b"1"[..]));
+    assert_eq!((reader.assigned[&0].0, &reader.notes[&0]), (first[0].offset + 1, &Some(notes[0].1.clone())));
+    let (positions, long) = (reader.positions(), noted(&"x".repeat(MAX_NOTE_BYTES)));
+    reader.session.commit(Commit { positions: &positions, notes: &long, ..Commit::default() }).unwrap();
+    drop(reader);
+    let mut reader = Reader::of(&*log, "g", "t");
+    reader.settle(1);
+    assert_eq!(reader.notes[&0], Some(long[0].1.clone()));
+    // A position without a note has none, whatever stood beside the one before.
+    reader.take(1);
+    reader.commit(&[]);
+    drop(reader);
+    let mut reader = Reader::of(&*log, "g", "t");
+    reader.settle(1);
+    assert_eq!(reader.notes[&0], None);
+}
+
+pub fn a_member_at_ease_may_wait(open: Open<'_>) {
+    let log = open();
+    new_topic(&*log, "t", 1);
+    produce(&*log, "t", &numbered(0..3));
+    let mut reader = Reader::of(&*log, "g", "t");
+    reader.take(1);
+    for _ in 0..3 {
+        assert!(reader.session.attend().unwrap());
+    }
+    assert_eq!(reader.take(2).len(), 2, "records were taken while nobody polled");
 }
 
 pub fn a_state_comes_back_with_the_assignment(open: Open<'_>) {

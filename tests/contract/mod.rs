@@ -45,7 +45,8 @@ macro_rules! log_keeps_its_promises {
             reading_begins_anywhere, a_batch_has_no_more_records_than_asked_for,
             keyed_records_go_where_kafka_sends_them, records_without_a_key_go_to_changing_partitions,
             a_large_record_passes, a_position_comes_back_with_the_assignment,
-            a_state_comes_back_with_the_assignment, a_feed_has_one_partition_with_a_state,
+            a_state_comes_back_with_the_assignment, a_note_is_kept_with_its_position,
+            a_member_at_ease_may_wait, a_feed_has_one_partition_with_a_state,
             groups_do_not_know_each_other, workers_split_the_partitions, a_commit_wakes_who_waits,
             many_threads_lose_nothing, opening_again_keeps_all);
         $crate::contract::log_keeps_its_promises!(@each $fresh, steps:

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bespoke_record::{Batch, BatchBuilder};
 use bytes::Bytes;
 use host::log::{Commit, Created, Event, Log, LogError, Member, NewTopic, Retention, Session};
-use host::table::{Cell, Column, ColumnType, Rows, TableSpec};
+use host::table::{Cell, Column, ColumnType, Mark, Rows, TableSpec};
 
 /// A test that waits longer than this has failed.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -98,13 +98,20 @@ pub fn produce(log: &dyn Log, topic: &str, records: &[Rec]) {
 pub fn counts(name: &str) -> TableSpec {
     let column = |name: &str, nullable| Column { name: name.to_owned(), ty: ColumnType::Long, nullable };
     let columns = vec![column("id", false), column("count", true)];
-    TableSpec { name: name.to_owned(), columns, partition_key: vec![0], clustering_key: vec![] }
+    TableSpec {
+        name: name.to_owned(),
+        columns,
+        partition_key: vec![0],
+        clustering_key: vec![],
+        nulls: Default::default(),
+        fine_times: Default::default(),
+    }
 }
 
 /// One row of such a table.
 pub fn row(table: &TableSpec, id: i64, count: i64) -> Rows {
     let upserts = vec![Cell::Integer(id), Cell::Integer(count)];
-    Rows { table: Arc::new(table.clone()), arena: vec![], upserts, deletes: vec![] }
+    Rows { upserts, marks: vec![Mark::default()], ..Rows::new(Arc::new(table.clone())) }
 }
 
 /// What is committed in a partition, read outside of any group by three records at a time.
@@ -132,6 +139,8 @@ pub struct Reader {
     pub session: Box<dyn Session>,
     /// Position and state of each partition as they were assigned.
     pub assigned: BTreeMap<u32, (i64, Option<Bytes>)>,
+    /// What was noted beside the position of each.
+    pub notes: BTreeMap<u32, Option<String>>,
     /// Where to read on, of the partitions of which records were taken since the last commit.
     positions: BTreeMap<u32, i64>,
     expected: BTreeMap<u32, i64>,
@@ -151,14 +160,16 @@ impl Reader {
 
     fn new(session: Box<dyn Session>) -> Self {
         let (assigned, positions, expected) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { session, assigned, positions, expected, waiting: VecDeque::new(), skipped: Vec::new() }
+        let (notes, waiting) = (BTreeMap::new(), VecDeque::new());
+        Self { session, assigned, notes, positions, expected, waiting, skipped: Vec::new() }
     }
 
     /// Polls once. False if nothing came.
     pub fn poll(&mut self, max_records: usize, timeout: Duration) -> bool {
         match self.session.poll(max_records, timeout).expect("polled") {
             Event::Idle => return false,
-            Event::Assigned { partition, position, state } => {
+            Event::Assigned { partition, position, note, state } => {
+                self.notes.insert(partition, note);
                 assert!(self.assigned.insert(partition, (position, state)).is_none(), "assigned twice");
                 self.expected.insert(partition, position);
             }
@@ -227,7 +238,7 @@ impl Reader {
     /// Commits what was taken and appended, with these states.
     pub fn commit(&mut self, states: &[(u32, Bytes)]) {
         let positions = self.positions();
-        self.session.commit(Commit { positions: &positions, states, rows: &[] }).expect("committed");
+        self.session.commit(Commit { positions: &positions, states, ..Commit::default() }).expect("committed");
         self.positions.clear();
     }
 

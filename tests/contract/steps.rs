@@ -57,7 +57,7 @@ fn goes_back(log: &dyn Log, go_wrong: impl FnOnce(&mut Reader)) {
     let seen = reader.take(10);
     reader
         .session
-        .commit(Commit { positions: &[(0, seen[4].offset)], states: &[(0, "four".into())], rows: &[] })
+        .commit(Commit { positions: &[(0, seen[4].offset)], states: &[(0, "four".into())], ..Commit::default() })
         .unwrap();
     reader.append("out", &[unkeyed("never")]);
     go_wrong(&mut reader);
@@ -86,7 +86,7 @@ pub fn a_failed_commit_is_an_abort(open: Open<'_>) {
     goes_back(&*log, |reader| {
         let rows = [row(&counts("nowhere"), 1, 1)];
         let positions = reader.positions();
-        reader.fail(Commit { positions: &positions, states: &[(0, "ten".into())], rows: &rows });
+        reader.fail(Commit { positions: &positions, states: &[(0, "ten".into())], rows: &rows, ..Commit::default() });
     });
 }
 

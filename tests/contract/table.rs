@@ -1,12 +1,14 @@
 //! What every store of tables promises, as functions over a [`Store`], and the stores that keep it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use bespoke_record::Span;
 use host::log::embedded::{EmbeddedLog, Options};
 use host::log::{Commit, LogError};
 use host::table::sqlite::SqliteFile;
-use host::table::{Cell, Column, ColumnType, Rows, TableError, TableSpec, TableStore as _, Top};
+use host::table::{Cell, Column, ColumnType, Mark, Rows, TableError, TableSpec, TableStore as _, Top, Written};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -53,6 +55,8 @@ fn prices() -> TableSpec {
         ],
         partition_key: vec![1],
         clustering_key: vec![2],
+        nulls: Default::default(),
+        fine_times: Default::default(),
     }
 }
 
@@ -72,11 +76,16 @@ fn cells(arena: &mut Vec<u8>, values: &[Value]) -> Vec<Cell> {
     values.iter().map(cell).collect()
 }
 
+/// Rows, each with a stamp of its own that is newer than all before.
 fn rows(spec: &TableSpec, upserts: &[Value], deletes: &[Value]) -> Rows {
-    let mut arena = b"not at the start".to_vec();
-    let upserts = cells(&mut arena, upserts);
-    let deletes = cells(&mut arena, deletes);
-    Rows { table: Arc::new(spec.clone()), arena, upserts, deletes }
+    static STAMP: AtomicI64 = AtomicI64::new(1_700_000_000_000_000);
+    let stamp = || STAMP.fetch_add(1, Ordering::Relaxed);
+    let mut rows = Rows { arena: b"not at the start".to_vec(), ..Rows::new(Arc::new(spec.clone())) };
+    rows.deletes = cells(&mut rows.arena, deletes);
+    rows.delete_stamps = (0..deletes.len() / spec.key().count().max(1)).map(|_| stamp()).collect();
+    rows.upserts = cells(&mut rows.arena, upserts);
+    rows.marks = (0..upserts.len() / spec.columns.len()).map(|_| Mark { stamp: stamp(), ttl_s: 0 }).collect();
+    rows
 }
 
 fn some(cells: &[&str]) -> Vec<Option<String>> {
@@ -135,6 +144,8 @@ fn every_type_keeps_its_values(store: &impl Store) {
         columns: vec![column("id", T::Int, false)],
         partition_key: vec![0],
         clustering_key: vec![],
+        nulls: Default::default(),
+        fine_times: Default::default(),
     };
     let (mut full, mut expected) = (vec![Integer(1)], vec!["1"]);
     for (index, (ty, value, text)) in cases.into_iter().enumerate() {
@@ -255,7 +266,9 @@ impl Store for OwnFile {
     }
 
     fn write(&self, rows: &Rows) -> Result<(), TableError> {
-        self.file.writer(&rows.table)?.write(rows)
+        let written = self.file.writer(&rows.table)?.write(&Arc::new(rows.clone()), Duration::MAX)?;
+        assert_eq!(written, Written::Done(vec![]));
+        Ok(())
     }
 
     fn top(&self, table: &str, limit: usize) -> Result<Top, TableError> {
@@ -361,6 +374,8 @@ fn names_are_names_whatever_is_in_them() {
             ],
             partition_key: vec![0],
             clustering_key: vec![1],
+            nulls: Default::default(),
+            fine_times: Default::default(),
         };
         store.ensure(&spec).unwrap();
         store.check(&spec).unwrap();

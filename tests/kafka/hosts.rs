@@ -183,7 +183,7 @@ impl Copy {
 }
 
 impl Task for Copy {
-    fn assigned(&mut self, partition: u32, state: Option<Bytes>) -> Result<(), Stop> {
+    fn assigned(&mut self, partition: u32, state: Option<Bytes>, _: Option<&str>) -> Result<(), Stop> {
         let count = state.map_or(0, |state| u64::from_be_bytes(state[..].try_into().expect("eight bytes")));
         self.counts.insert(partition, count);
         self.committed.insert(partition, count);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use bespoke_boundary::Mismatch;
 
-use crate::config::{ConfigError, NotBuiltIn};
+use crate::config::ConfigError;
 use crate::feed::generate::GeneratorError;
 use crate::log::LogError;
 use crate::module::LoadError;
@@ -97,7 +97,7 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 /// Whether whoever typed or configured it has to change something. What the system refuses is a failure: a file that
 /// cannot be written, a log that another host has.
 fn is_usage(error: &(dyn std::error::Error + 'static)) -> bool {
-    if error.is::<Usage>() || error.is::<NotBuiltIn>() || error.is::<Mismatch>() || error.is::<GeneratorError>() {
+    if error.is::<Usage>() || error.is::<Mismatch>() || error.is::<GeneratorError>() {
         return true;
     }
     if let Some(error) = error.downcast_ref() {
@@ -212,7 +212,6 @@ mod tests {
         let (_, hint, code) = told(missing.into());
         assert!(hint.is_some_and(|hint| hint.contains("name a pipeline file")));
         assert_eq!(code, 64);
-        assert_eq!(told(NotBuiltIn { key: "log.kind", value: "kafka" }.into()).2, 64);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::config::{self, Pipeline, RegistryKind};
 use crate::log::embedded::Options;
 use crate::log::kafka;
 use crate::log::{Log, LogError};
-use crate::pipeline::{Location, OpenLog, table_store};
+use crate::pipeline::{Location, OpenLog, TableStores};
 use crate::schema::framing::Form;
 use crate::schema::{Compatibility, FileRegistry, Registry, SubjectNames, http};
 use crate::shutdown::Shutdown;
@@ -70,6 +70,7 @@ pub(super) struct Place {
     schemas: Schemas,
     dead_letters: Option<String>,
     tables: BTreeMap<String, config::Table>,
+    stores: Option<TableStores>,
 }
 
 /// Where schemas are found.
@@ -92,7 +93,7 @@ impl PlaceArguments {
             let ids = self.ids.clone().unwrap_or_else(|| log.with_extension(IDS));
             let location = Location::File(log.clone(), options);
             let (schemas, tables) = (Schemas::Ids(ids), BTreeMap::new());
-            return Ok(Place { location, schemas, dead_letters: None, tables });
+            return Ok(Place { location, schemas, dead_letters: None, tables, stores: None });
         }
         if let Some(brokers) = &self.brokers {
             let mut options = kafka::Options::new(brokers, kafka::Guarantee::AtLeastOnce);
@@ -103,16 +104,17 @@ impl PlaceArguments {
                 (None, Some(ids)) => Schemas::Ids(ids.clone()),
                 (None, None) => Schemas::Unknown,
             };
-            return Ok(Place { location, schemas, dead_letters: None, tables: BTreeMap::new() });
+            return Ok(Place { location, schemas, dead_letters: None, tables: BTreeMap::new(), stores: None });
         }
         let pipeline = Pipeline::load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
         let location = match &self.cluster {
             Some(name) => Location::of_cluster(command::cluster(&pipeline, name)?, kafka::Guarantee::AtLeastOnce),
             None => Location::of(&pipeline),
         };
+        let stores = Some(TableStores::to_look(&pipeline));
         let schemas = Schemas::Pipeline(Box::new(pipeline.schemas));
         let (dead_letters, tables) = (Some(pipeline.dead_letters.topic), pipeline.tables);
-        Ok(Place { location, schemas, dead_letters, tables })
+        Ok(Place { location, schemas, dead_letters, tables, stores })
     }
 }
 
@@ -174,11 +176,13 @@ impl Place {
 
     /// The first rows of a table, wherever it lives.
     pub(super) fn top_rows(&self, table: &str, limit: usize) -> anyhow::Result<Top> {
-        let store = self.tables.get(table).map_or(Ok(None), |table| table_store(&table.store))?;
-        Ok(match (store, self.location.look()?) {
-            (Some(store), _) => store.top(table, limit).map_err(LogError::from)?,
-            (None, OpenLog::Embedded(log)) => log.top_rows(table, limit)?,
-            (None, OpenLog::Kafka(_)) => return Err(LogError::from(TableError::NoTable(table.to_owned())).into()),
+        let store = self.tables.get(table).and_then(|table| self.stores.as_ref()?.store(&table.store));
+        if let Some(store) = store {
+            return Ok(store.top(table, limit).map_err(LogError::from)?);
+        }
+        Ok(match self.location.look()? {
+            OpenLog::Embedded(log) => log.top_rows(table, limit)?,
+            OpenLog::Kafka(_) => return Err(LogError::from(TableError::NoTable(table.to_owned())).into()),
         })
     }
 

@@ -17,7 +17,7 @@ use bespoke_boundary::Schema;
 use crate::cli::failure::Usage;
 use crate::config::{Cluster, Pipeline, RegistryKind, Schemas};
 use crate::module::Sandbox;
-use crate::pipeline::{Built, Location, Naming, OpenLog, Purpose, SchemaStore, build};
+use crate::pipeline::{Built, Location, Naming, OpenLog, Purpose, SchemaStore, TableStores, build};
 use crate::schema::{FileRegistry, HttpRegistry, Registry, RegistryError, SchemaDir};
 use crate::shutdown::Shutdown;
 
@@ -74,8 +74,12 @@ fn assemble(config: &Pipeline, purpose: Purpose) -> Result<Built> {
 fn assemble_with(config: &Pipeline, dir: &SchemaDir, purpose: Purpose) -> Result<Built> {
     let sandbox = sandbox()?;
     let naming = Naming { subjects: config.schemas.subject, form: config.schemas.schema_id };
+    let stores = match purpose {
+        Purpose::Run(_) => TableStores::to_run(config),
+        Purpose::Check => TableStores::to_look(config),
+    };
     let schemas = Arc::new(SchemaStore::new(registry(&config.schemas)?, naming, purpose));
-    Ok(build(config, &sandbox, dir, schemas)?)
+    Ok(build(config, &sandbox, dir, schemas, &stores)?)
 }
 
 /// The log, to run on it.

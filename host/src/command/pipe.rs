@@ -215,7 +215,7 @@ impl Session for PipeSession {
         if !self.announced {
             self.announced = true;
             let position = self.open.first().and_then(|b| b.entries().first()).map_or(self.next_offset, |e| e.offset);
-            return Ok(Event::Assigned { partition: 0, position, state: self.state.clone() });
+            return Ok(Event::Assigned { partition: 0, position, note: None, state: self.state.clone() });
         }
         let batch = match self.again.pop_front() {
             Some(batch) => batch,
@@ -278,6 +278,10 @@ impl Session for PipeSession {
         self.again = again;
         self.announced = false;
         Ok(())
+    }
+
+    fn attend(&mut self) -> Result<bool, LogError> {
+        Ok(true)
     }
 
     fn max_record_bytes(&self, _: &str) -> usize {

@@ -22,16 +22,6 @@ pub enum ConfigError {
     Invalid(Problems),
 }
 
-/// A part that this host was built without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{key} = \"{value}\"` is not built into this host")]
-pub struct NotBuiltIn {
-    /// The key.
-    pub key: &'static str,
-    /// What it asks for.
-    pub value: &'static str,
-}
-
 /// All that is wrong with a file, in the order of the file.
 #[derive(Debug)]
 pub struct Problems(pub Vec<Problem>);
@@ -106,6 +96,11 @@ pub enum Fault {
         "`{0}` cannot be the name of a table: use 1 to {MAX_TABLE} of a-z, A-Z, 0-9 and underscore, a letter first"
     )]
     TableName(String),
+    /// A name of a keyspace that is not one.
+    #[error(
+        "`{0}` cannot be the name of a keyspace: use 1 to {MAX_TABLE} of a-z, A-Z, 0-9 and underscore, a letter first"
+    )]
+    Keyspace(String),
     /// A name that is taken.
     #[error("`{0}` is the name of another feed, stage or sink; give each its own with `name = …`")]
     Duplicate(String),

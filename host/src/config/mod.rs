@@ -23,18 +23,23 @@ use crate::log::embedded::Durability;
 use crate::module::Limits;
 use crate::schema::framing::Form;
 use crate::schema::{Compatibility, SubjectNames, http};
+use crate::sink::Ttl;
 use crate::stage::OnError;
+use crate::table::cassandra::Settings;
+use crate::table::{FineTimes, Nulls};
 
+mod cassandra;
 mod clusters;
 mod document;
 mod error;
+mod forms;
 mod names;
 mod raw;
 mod schemas;
 mod topics;
 mod validate;
 
-pub use error::{ConfigError, Fault, NotBuiltIn, Problem, Problems};
+pub use error::{ConfigError, Fault, Problem, Problems};
 
 /// A pipeline that makes sense.
 #[derive(Clone, Debug)]
@@ -57,6 +62,8 @@ pub struct Pipeline {
     pub stages: Vec<Stage>,
     /// What goes into tables.
     pub sinks: Vec<Sink>,
+    /// Where tables in Cassandra are; there if any table is.
+    pub cassandra: Option<Settings>,
     /// The tables by name.
     pub tables: BTreeMap<String, Table>,
     /// The dead-letter topic.
@@ -278,6 +285,12 @@ pub struct Table {
     pub columns: Option<Vec<String>>,
     /// Whether it is made on start if it is missing.
     pub create: bool,
+    /// What becomes of a column whose value is null.
+    pub nulls: Nulls,
+    /// How long its rows live.
+    pub ttl: Ttl,
+    /// What becomes of times that are finer than those of the store.
+    pub fine_times: FineTimes,
 }
 
 /// Where tables live.

@@ -12,9 +12,12 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
+pub use super::forms::{Addresses, Factors, Scalar};
 use super::{Durability, Format, Guarantee, OnError, Provenance};
 use crate::schema::framing::Form;
 use crate::schema::{Compatibility, SubjectNames};
+use crate::table::cassandra::Level;
+use crate::table::{FineTimes, Nulls};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -45,6 +48,8 @@ pub struct Pipeline {
     /// What goes into tables.
     #[serde(default)]
     pub sink: Vec<Spanned<Sink>>,
+    /// Where tables in Cassandra are.
+    pub cassandra: Option<Spanned<Cassandra>>,
     /// Tables by name.
     #[serde(default)]
     pub tables: BTreeMap<Spanned<String>, Table>,
@@ -282,8 +287,8 @@ pub struct Sink {
 #[serde(deny_unknown_fields)]
 pub struct Table {
     /// Where the table lives. Default: `sqlite`.
-    #[serde(default)]
-    pub store: StoreKind,
+    #[serde(default = "sqlite")]
+    pub store: Spanned<StoreKind>,
     /// The file of an `sqlite` table. Default: that of the embedded log; with `kafka` `data/<name>.tables.db`.
     pub path: Option<Spanned<String>>,
     /// The columns that place a row.
@@ -295,6 +300,51 @@ pub struct Table {
     pub columns: Option<Spanned<Vec<Spanned<String>>>>,
     /// Whether a missing table is made on start. Default: true.
     pub create: Option<bool>,
+    /// What becomes of a column whose value is null. Default: `unset` in Cassandra, `delete` in SQLite.
+    pub nulls: Option<Spanned<Nulls>>,
+    /// How long rows live. Default: for ever.
+    pub ttl_s: Option<Spanned<i64>>,
+    /// The field that says how many seconds a row lives. Default: none.
+    pub ttl_field: Option<Spanned<String>>,
+    /// What becomes of microseconds in timestamps. Default: `exact`.
+    pub fine_times: Option<Spanned<FineTimes>>,
+}
+
+/// `[cassandra]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cassandra {
+    /// Some of its nodes.
+    pub nodes: Spanned<Addresses>,
+    /// The keyspace of the tables.
+    pub keyspace: Spanned<String>,
+    /// How often a row is kept, if the keyspace is made. Default: it is not made.
+    pub replication: Option<Spanned<Factors>>,
+    /// The data centre whose nodes are asked. Default: all are.
+    pub datacenter: Option<Spanned<String>>,
+    /// Who asks.
+    pub username: Option<Spanned<String>>,
+    /// The password of `username`.
+    pub password: Option<Spanned<String>>,
+    /// The file that has the password.
+    pub password_file: Option<Spanned<String>>,
+    /// Whether connections are encrypted. Default: if there is a `ca` or a `certificate`.
+    pub tls: Option<Spanned<bool>>,
+    /// A file of certificates that are trusted.
+    pub ca: Option<Spanned<String>>,
+    /// The file of the certificate that says who asks.
+    pub certificate: Option<Spanned<String>>,
+    /// The file of its key.
+    pub key: Option<Spanned<String>>,
+    /// Which replicas must have a row. Default: `local-quorum`.
+    #[serde(default)]
+    pub consistency: Level,
+    /// How many rows of a worker may be on their way. Default: 512.
+    pub max_in_flight: Option<Spanned<i64>>,
+    /// How long a row may take, before it is sent again. Default: 10000.
+    pub timeout_ms: Option<Spanned<i64>>,
+    /// After how long a row is sent to another node too. Default: it is not.
+    pub speculative_execution_ms: Option<Spanned<i64>>,
 }
 
 /// Where tables live.
@@ -308,6 +358,10 @@ pub enum StoreKind {
     Cassandra,
 }
 
+fn sqlite() -> Spanned<StoreKind> {
+    Spanned::new(0..0, StoreKind::Sqlite)
+}
+
 /// `[dead_letters]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -319,14 +373,6 @@ pub struct DeadLetters {
     /// The oldest dead letters go when there are more bytes. Default: none do.
     pub retention_bytes: Option<Spanned<i64>>,
 }
-
-/// One address or several.
-#[derive(Debug)]
-pub struct Addresses(pub Vec<Spanned<String>>);
-
-/// Text, or a number or truth value that is taken as its text.
-#[derive(Clone, Debug)]
-pub struct Scalar(pub String);
 
 // === impl To ===
 
@@ -383,67 +429,5 @@ impl<'de> Deserialize<'de> for ToPart {
             }
         }
         deserializer.deserialize_any(PartVisitor)
-    }
-}
-
-// === impl Addresses ===
-
-impl<'de> Deserialize<'de> for Addresses {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AddressesVisitor;
-        impl<'de> Visitor<'de> for AddressesVisitor {
-            type Value = Addresses;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address in quotes, or a list of such")
-            }
-
-            fn visit_str<E>(self, address: &str) -> Result<Addresses, E> {
-                // The place is that of the value as a whole, which who reads it knows.
-                Ok(Addresses(vec![Spanned::new(0..0, address.to_owned())]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Addresses, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = list.next_element()? {
-                    items.push(item);
-                }
-                Ok(Addresses(items))
-            }
-        }
-        deserializer.deserialize_any(AddressesVisitor)
-    }
-}
-
-// === impl Scalar ===
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScalarVisitor;
-        impl Visitor<'_> for ScalarVisitor {
-            type Value = Scalar;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text, a number, true or false")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar(text.to_owned()))
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar(value.to_string()))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar(value.to_string()))
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
-                // `{:?}` keeps the point of 3.0, so that the module sees what the author wrote.
-                Ok(Scalar(format!("{value:?}")))
-            }
-        }
-        deserializer.deserialize_any(ScalarVisitor)
     }
 }

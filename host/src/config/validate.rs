@@ -17,6 +17,8 @@ use super::{
 use crate::feed::generate::GeneratorOptions;
 use crate::log::Retention;
 use crate::log::embedded::Durability;
+use crate::sink::{MAX_TTL_S, Ttl};
+use crate::table::{FineTimes, Nulls};
 
 /// Threads of one feed, stage or sink.
 const MAX_WORKERS: i64 = 256;
@@ -49,8 +51,10 @@ pub(super) fn pipeline(raw: raw::Pipeline, dir: &Path, document: &mut Document<'
     }
     let feeds = raw.feed.into_iter().map(|feed| check.feed(feed, &mut topics)).collect();
     let stages = raw.stage.into_iter().map(|stage| check.stage(stage, &mut topics)).collect();
+    let has_cassandra = raw.cassandra.is_some();
+    let cassandra = raw.cassandra.map(|cassandra| super::cassandra::cassandra(cassandra, &mut check));
     let tables: BTreeMap<_, _> =
-        raw.tables.into_iter().map(|(table, raw)| check.table(table, raw, &log.kind, &name)).collect();
+        raw.tables.into_iter().map(|(table, raw)| check.table(table, raw, (&log.kind, has_cassandra), &name)).collect();
     let sinks = raw.sink.into_iter().map(|sink| check.sink(sink, &tables, &mut topics)).collect();
     let topics = topics.finish(&dead_letters.topic, &mut check);
     let create_topics = raw.create_topics.unwrap_or(embedded);
@@ -65,6 +69,7 @@ pub(super) fn pipeline(raw: raw::Pipeline, dir: &Path, document: &mut Document<'
         feeds,
         stages,
         sinks,
+        cassandra,
         tables,
         dead_letters,
     })
@@ -110,7 +115,7 @@ impl Check<'_, '_> {
         self.optional_range(number, min, max).unwrap_or(default)
     }
 
-    fn optional_range(&mut self, number: Option<&Spanned<i64>>, min: i64, max: i64) -> Option<i64> {
+    pub(super) fn optional_range(&mut self, number: Option<&Spanned<i64>>, min: i64, max: i64) -> Option<i64> {
         let (number, place) = (*number?.get_ref(), number?.span());
         if !(min..=max).contains(&number) {
             self.fault(&place, Fault::Range { value: number as f64, min: min as f64, max: max as f64 });
@@ -369,11 +374,18 @@ impl Check<'_, '_> {
         Output { topic: raw.topic.into_inner(), key: raw.key.as_ref().map(|key| self.list(key)) }
     }
 
-    fn table(&mut self, name: Spanned<String>, raw: raw::Table, log: &LogKind, pipeline: &str) -> (String, Table) {
+    fn table(
+        &mut self,
+        name: Spanned<String>,
+        raw: raw::Table,
+        (log, has_cassandra): (&LogKind, bool),
+        pipeline: &str,
+    ) -> (String, Table) {
         if !names::is_table(name.get_ref()) {
             self.fault(&name.span(), Fault::TableName(name.get_ref().clone()));
         }
-        let store = match raw.store {
+        let in_cassandra = *raw.store.get_ref() == raw::StoreKind::Cassandra;
+        let store = match raw.store.get_ref() {
             raw::StoreKind::Sqlite => match (raw.path.map(|path| self.path(path.get_ref())), log) {
                 (Some(path), LogKind::Embedded { path: log, .. }) if path != *log => Store::Sqlite(path),
                 (_, LogKind::Embedded { .. }) => Store::Log,
@@ -383,9 +395,34 @@ impl Check<'_, '_> {
             },
             raw::StoreKind::Cassandra => {
                 self.meaningless(raw.path.as_ref(), "path", "only a table in SQLite is in a file");
+                if !has_cassandra {
+                    self.fault(&raw.store.span(), Fault::Missing("[cassandra]".to_owned()));
+                }
                 Store::Cassandra
             }
         };
+        if !in_cassandra {
+            let why = "SQLite keeps rows until they are deleted";
+            self.meaningless(raw.ttl_s.as_ref(), "ttl_s", why);
+            self.meaningless(raw.ttl_field.as_ref(), "ttl_field", why);
+            self.meaningless(raw.nulls.as_ref(), "nulls", "in SQLite a row takes the place of all columns");
+            self.meaningless(
+                raw.fine_times.as_ref(),
+                "fine_times",
+                "SQLite keeps times as the whole numbers that they are",
+            );
+        }
+        let ttl = match (&raw.ttl_s, &raw.ttl_field) {
+            (Some(_), Some(field)) => {
+                self.fault(&field.span(), Fault::OneOf("ttl_s", "ttl_field"));
+                Ttl::None
+            }
+            (Some(_), None) => Ttl::Seconds(self.range(raw.ttl_s.as_ref(), 1, 1, MAX_TTL_S) as u32),
+            (None, Some(field)) => Ttl::Field(field.get_ref().clone()),
+            (None, None) => Ttl::None,
+        };
+        let nulls = raw.nulls.map_or(if in_cassandra { Nulls::Unset } else { Nulls::Delete }, Spanned::into_inner);
+        let fine_times = raw.fine_times.map_or(FineTimes::Exact, Spanned::into_inner);
         let columns = raw.columns.as_ref().map(|columns| self.list(columns));
         let partition_key = self.list(&raw.partition_key);
         let keys: Vec<_> = raw.partition_key.into_inner().into_iter().chain(raw.clustering_key).collect();
@@ -397,7 +434,7 @@ impl Check<'_, '_> {
             }
         }
         let create = raw.create.unwrap_or(true);
-        (name.into_inner(), Table { store, partition_key, clustering_key, columns, create })
+        (name.into_inner(), Table { store, partition_key, clustering_key, columns, create, nulls, ttl, fine_times })
     }
 
     fn sink(&mut self, raw: Spanned<raw::Sink>, tables: &BTreeMap<String, Table>, topics: &mut Topics) -> Sink {

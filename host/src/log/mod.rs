@@ -7,7 +7,9 @@
 //! - **Order.** Records of one partition are handed out in the order of their offsets, and offsets only grow. They may
 //!   have gaps: nothing may assume that the next offset is the last one plus one; use [`Batch::next_offset`].
 //! - **Assignment.** [`Event::Assigned`] comes before the first record of a partition and carries the committed position
-//!   and the committed module state. A partition belongs to one member of a group at a time.
+//!   with its note, and the committed module state. A partition belongs to one member of a group at a time.
+//! - **Notes.** What a reader notes beside a position, [`MAX_NOTE_BYTES`] of text at most, is kept exactly as long as that
+//!   position: the next commit of one replaces both, and a position that comes without a note has none.
 //! - **A step is whole.** What was appended since the last commit, the positions, the states and the rows that
 //!   [`Session::commit`] is given become visible and durable together, or not at all, whatever kills the process when.
 //!   Readers see committed records only.
@@ -33,6 +35,8 @@ pub mod kafka;
 
 /// Kafka's limit to the name of a topic.
 const MAX_NAME_BYTES: usize = 249;
+/// The longest note: well below what brokers take by default (`offset.metadata.max.bytes`, 4096).
+pub const MAX_NOTE_BYTES: usize = 1024;
 
 /// A store of topics. Shared by all threads of a host.
 pub trait Log: Send + Sync {
@@ -111,6 +115,14 @@ pub trait Session: Send {
     /// If the store cannot be read.
     fn abort(&mut self) -> Result<(), LogError>;
 
+    /// Keeps the membership while a step waits for something else, to be called now and then instead of [`Session::poll`].
+    /// Hands nothing out. False if there is something to be polled for that must not wait: partitions come or go, or may
+    /// be another's already.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn attend(&mut self) -> Result<bool, LogError>;
+
     /// Bytes of the largest record that [`Session::append`] takes for a topic, counting all of its parts as they are
     /// written.
     fn max_record_bytes(&self, topic: &str) -> usize;
@@ -138,6 +150,8 @@ pub enum Event {
         partition: u32,
         /// The offset at which reading goes on.
         position: i64,
+        /// What was noted beside that position, if it was committed with a note.
+        note: Option<String>,
         /// The state committed last, if any was.
         state: Option<Bytes>,
     },
@@ -173,6 +187,8 @@ pub enum Event {
 pub struct Commit<'a> {
     /// Per partition the offset at which to read on.
     pub positions: &'a [(u32, i64)],
+    /// What is noted beside positions of this commit, by partition.
+    pub notes: &'a [(u32, String)],
     /// Per partition the module's state.
     pub states: &'a [(u32, Bytes)],
     /// Rows for tables in the log's own store; a log without such tables takes none.
@@ -193,6 +209,27 @@ pub struct NewTopic {
 /// Whether it may stand in the name of a topic, as Kafka has it.
 pub(crate) fn is_topic_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+// === impl Commit ===
+
+impl Commit<'_> {
+    /// The note beside the position of a partition.
+    fn note(&self, partition: u32) -> Option<&str> {
+        self.notes.iter().find(|(noted, _)| *noted == partition).map(|(_, note)| note.as_str())
+    }
+
+    /// Whether each note can be kept: it is short, and has a position.
+    ///
+    /// # Errors
+    /// [`LogError::Note`].
+    fn check_notes(&self) -> Result<(), LogError> {
+        let has_place = |partition: &u32| self.positions.iter().any(|(placed, _)| placed == partition);
+        match self.notes.iter().find(|(partition, note)| note.len() > MAX_NOTE_BYTES || !has_place(partition)) {
+            Some((partition, note)) => Err(LogError::Note { partition: *partition, bytes: note.len() }),
+            None => Ok(()),
+        }
+    }
 }
 
 // === impl NewTopic ===
@@ -344,6 +381,16 @@ pub enum LogError {
         bytes: usize,
         /// The limit.
         limit: usize,
+    },
+    /// A note that cannot be kept.
+    #[error(
+        "a note of {bytes} bytes for partition {partition}: it must be of {MAX_NOTE_BYTES} at most, and have a position"
+    )]
+    Note {
+        /// The partition.
+        partition: u32,
+        /// Its size.
+        bytes: usize,
     },
     /// Another process has the log.
     #[error("`{path}` is in use by another host (process {pid}); one host at a time can write an embedded log")]

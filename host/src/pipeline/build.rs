@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use bespoke_boundary::{Mismatch, Output, Plan, names, output_schema};
 
-use super::open::{OpenLog, table_store};
+use super::open::{OpenLog, TableStores};
 use super::schemas::{SchemaStore, TopicSchema};
 use super::topics::{Topics, all_topics, wanted_topics};
-use crate::config::{self, NotBuiltIn, Pipeline};
+use crate::config::{self, Pipeline};
 use crate::log::LogError;
 use crate::module::{Instance, LoadError, Module, Sandbox};
 use crate::schema::framing::Frame;
 use crate::schema::{DirError, RegistryError, SchemaDir};
-use crate::sink::{ColumnsError, RowPlan, Sink, table_spec};
+use crate::sink::{ColumnsError, RowPlan, Sink, Wanted, check_ttl, table_spec};
 use crate::stage::{Destination, KeyError, KeyPlan, Stage};
 
 /// A pipeline that is ready to run.
@@ -149,9 +149,6 @@ pub enum BuildError {
         /// What is wrong.
         source: ColumnsError,
     },
-    /// What this host was built without.
-    #[error(transparent)]
-    NotBuiltIn(#[from] NotBuiltIn),
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -166,11 +163,13 @@ pub fn build(
     sandbox: &Sandbox,
     dir: &SchemaDir,
     schemas: Arc<SchemaStore>,
+    stores: &TableStores,
 ) -> Result<Built, BuildError> {
     let fed = config.feeds.iter().map(|feed| feed.topic.clone());
     let answered = config.stages.iter().flat_map(|stage| stage.to.outputs()).map(|(_, output)| output.topic.clone());
     let written = fed.chain(answered).collect();
-    let mut builder = Builder { config, sandbox, dir, schemas, written, topics: HashMap::new(), keys: HashMap::new() };
+    let mut builder =
+        Builder { config, sandbox, dir, schemas, stores, written, topics: HashMap::new(), keys: HashMap::new() };
     for (name, topic) in &config.topics {
         if let Some(schema) = &topic.schema {
             let json = builder.schema_file(name, schema)?;
@@ -225,6 +224,7 @@ struct Builder<'a> {
     sandbox: &'a Sandbox,
     dir: &'a SchemaDir,
     schemas: Arc<SchemaStore>,
+    stores: &'a TableStores,
     /// Topics into which the pipeline writes: only their schemas need ids.
     written: HashSet<String>,
     topics: HashMap<String, TopicSchema>,
@@ -352,20 +352,25 @@ impl Builder<'_> {
             stage: config.name.clone(),
             what: format!("there is no [tables.{}]", config.table),
         })?;
-        let spec = table_spec(
-            &from.schema,
-            &config.table,
-            table.columns.as_deref(),
-            &table.partition_key,
-            &table.clustering_key,
-        )
-        .map_err(|source| BuildError::Columns { sink: config.name.clone(), source })?;
+        let store = self.stores.store(&table.store);
+        let wanted = Wanted {
+            name: &config.table,
+            columns: table.columns.as_deref(),
+            partition_key: &table.partition_key,
+            clustering_key: &table.clustering_key,
+            nests: store.as_ref().is_some_and(|store| store.nests()),
+            nulls: table.nulls,
+            fine_times: table.fine_times,
+        };
+        let columns = |source| BuildError::Columns { sink: config.name.clone(), source };
+        check_ttl(&from.schema, &config.table, &table.ttl).map_err(columns)?;
+        let spec = table_spec(&from.schema, &wanted).map_err(columns)?;
         let sink = Sink {
             name: config.name.clone(),
             from: config.from.clone(),
-            plan: RowPlan::compile(&from.schema, &spec),
+            plan: RowPlan::compile(&from.schema, &spec, table.ttl.clone()),
             table: Arc::new(spec),
-            store: table_store(&table.store)?,
+            store,
             creates_table: table.create,
             key: self.keys.get(&config.from).cloned().unwrap_or_default(),
             dead_letters: self.config.dead_letters.topic.clone(),

@@ -10,7 +10,7 @@ mod schemas;
 mod topics;
 
 pub use build::{BuildError, Built, BuiltFeed, build, prepare};
-pub use open::{Location, OpenLog, table_store};
+pub use open::{Location, OpenLog, TableStores};
 pub use run::{Outcome, Until, Watched, run};
 pub use schemas::{Naming, Purpose, SchemaStore, TopicSchema};
 pub use topics::{Topics, wanted_topics};

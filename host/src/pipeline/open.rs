@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, LogKind, NotBuiltIn, Pipeline, Store};
+use crate::config::{self, LogKind, Pipeline, Store};
 use crate::log::embedded::{self, EmbeddedLog};
 use crate::log::kafka::{self, KafkaLog};
 use crate::log::{Log, LogError};
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
+use crate::table::cassandra::{self, Cassandra};
 use crate::table::sqlite::SqliteFile;
 use crate::table::{TableError, TableStore};
 
@@ -138,14 +139,41 @@ impl OpenLog {
     }
 }
 
-/// Where tables live; none for the log.
-///
-/// # Errors
-/// If this host was built without it.
-pub fn table_store(store: &Store) -> Result<Option<Arc<dyn TableStore>>, NotBuiltIn> {
-    match store {
-        Store::Log => Ok(None),
-        Store::Sqlite(path) => Ok(Some(Arc::new(SqliteFile::new(path)))),
-        Store::Cassandra => Err(NotBuiltIn { key: "tables.….store", value: "cassandra" }),
+/// The stores of a pipeline's tables, those outside of the log.
+pub struct TableStores {
+    cassandra: Option<Arc<Cassandra>>,
+}
+
+// === impl TableStores ===
+
+impl TableStores {
+    /// To run a pipeline: nodes that are away are waited for.
+    #[must_use]
+    pub fn to_run(config: &Pipeline) -> Self {
+        Self::with(config, PATIENCE)
+    }
+
+    /// To look into tables.
+    #[must_use]
+    pub fn to_look(config: &Pipeline) -> Self {
+        Self::with(config, LOOKING)
+    }
+
+    fn with(config: &Pipeline, patience: Duration) -> Self {
+        let cassandra = |settings: &cassandra::Settings| {
+            Arc::new(Cassandra::new(cassandra::Settings { patience, ..settings.clone() }))
+        };
+        Self { cassandra: config.cassandra.as_ref().map(cassandra) }
+    }
+
+    /// Where a table lives; none for the log. Tables of one cluster share what this is.
+    #[must_use]
+    pub fn store(&self, store: &Store) -> Option<Arc<dyn TableStore>> {
+        match store {
+            Store::Log => None,
+            Store::Sqlite(path) => Some(Arc::new(SqliteFile::new(path))),
+            // A configuration that has such a table has a cluster.
+            Store::Cassandra => self.cassandra.clone().map(|store| store as Arc<dyn TableStore>),
+        }
     }
 }

@@ -1,8 +1,31 @@
 //! The columns that an Avro record makes.
 
-use bespoke_boundary::schema::{Kind, Logical, Schema, TypeId};
+use std::sync::Arc;
 
-use crate::table::{Column, ColumnType, TableSpec};
+use bespoke_boundary::resolve;
+use bespoke_boundary::schema::{Field, Kind, Logical, Schema, TypeId};
+
+use super::row::Ttl;
+use crate::table::{Column, ColumnType, FineTimes, Nulls, RecordType, TableSpec};
+
+/// What a table is to be, as far as the schema does not tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The fields that are columns; none for all of them.
+    pub columns: Option<&'a [String]>,
+    /// The columns that place a row.
+    pub partition_key: &'a [String],
+    /// The columns that order the rows of a partition.
+    pub clustering_key: &'a [String],
+    /// Whether its columns may hold lists, maps and records.
+    pub nests: bool,
+    /// What becomes of a column whose value is null.
+    pub nulls: Nulls,
+    /// What becomes of times that are finer than those of the store.
+    pub fine_times: FineTimes,
+}
 
 /// A table that cannot be made of a schema.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +60,16 @@ pub enum ColumnsError {
         /// The column.
         column: String,
     },
+    /// A lifetime that is no number.
+    #[error("table `{table}`: `ttl_field` names `{field}` of Avro type `{ty}`; it must be a number of seconds")]
+    Ttl {
+        /// The table.
+        table: String,
+        /// The field.
+        field: String,
+        /// Its type.
+        ty: String,
+    },
     /// The topic does not hold records.
     #[error("table `{table}`: the schema is `{ty}`, and rows are made of records")]
     NotARecord {
@@ -47,17 +80,32 @@ pub enum ColumnsError {
     },
 }
 
-/// The table that records of a schema fill. `columns` are names of fields, all of them if none are given.
+/// Whether the records of a schema tell how long their rows live, if they are to.
+///
+/// # Errors
+/// [`ColumnsError::NoField`], [`ColumnsError::Ttl`].
+pub fn check_ttl(schema: &Schema, table: &str, ttl: &Ttl) -> Result<(), ColumnsError> {
+    let (Ttl::Field(name), Some(record)) = (ttl, schema.record()) else { return Ok(()) };
+    let Some(field) = record.fields.iter().find(|field| field.name == *name) else {
+        return Err(ColumnsError::NoField {
+            table: table.to_owned(),
+            column: name.clone(),
+            record: record.name.full.clone(),
+            known: record.fields.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", "),
+        });
+    };
+    match column_type(schema, value_of(schema, field.ty).0, false, &mut Vec::new()) {
+        ColumnType::Int | ColumnType::Long => Ok(()),
+        _ => Err(ColumnsError::Ttl { table: table.to_owned(), field: name.clone(), ty: schema.describe(field.ty) }),
+    }
+}
+
+/// The table that records of a schema fill.
 ///
 /// # Errors
 /// [`ColumnsError`].
-pub fn table_spec(
-    schema: &Schema,
-    name: &str,
-    columns: Option<&[String]>,
-    partition_key: &[String],
-    clustering_key: &[String],
-) -> Result<TableSpec, ColumnsError> {
+pub fn table_spec(schema: &Schema, table: &Wanted<'_>) -> Result<TableSpec, ColumnsError> {
+    let Wanted { name, columns, partition_key, clustering_key, nests, nulls, fine_times } = *table;
     let Some(record) = schema.record() else {
         return Err(ColumnsError::NotARecord { table: name.to_owned(), ty: schema.describe(schema.root()) });
     };
@@ -71,12 +119,9 @@ pub fn table_spec(
             record: record.name.full.clone(),
             known: all.join(", "),
         })?;
-        let (value, nullable) = match schema.nullable(field.ty) {
-            Some((_, value)) => (value, true),
-            None => (field.ty, false),
-        };
-        let ty = column_type(schema, value);
-        if is_key(column) && ty == ColumnType::Json {
+        let (value, nullable) = value_of(schema, field.ty);
+        let ty = column_type(schema, value, nests, &mut Vec::new());
+        if is_key(column) && !ty.may_be_key() {
             return Err(ColumnsError::Key {
                 table: name.to_owned(),
                 column: column.clone(),
@@ -98,18 +143,29 @@ pub fn table_spec(
         partition_key: partition_key.iter().map(position).collect::<Result<_, _>>()?,
         clustering_key: clustering_key.iter().map(position).collect::<Result<_, _>>()?,
         columns,
+        nulls,
+        fine_times,
     })
 }
 
-fn column_type(schema: &Schema, ty: TypeId) -> ColumnType {
+/// The type without null, and whether null was one of it.
+pub(super) fn value_of(schema: &Schema, ty: TypeId) -> (TypeId, bool) {
+    schema.nullable(ty).map_or((ty, false), |(_, value)| (value, true))
+}
+
+/// The type of a column. `around` are the records that it is in: one in itself has no other type than JSON.
+fn column_type(schema: &Schema, ty: TypeId, nests: bool, around: &mut Vec<TypeId>) -> ColumnType {
     let of = schema.get(ty);
     match (&of.kind, of.logical) {
         (_, Some(Logical::Decimal { .. })) => ColumnType::Decimal,
+        (_, Some(Logical::BigDecimal)) if nests => ColumnType::Decimal,
         (_, Some(Logical::Uuid)) => ColumnType::Uuid,
         (_, Some(Logical::Date)) => ColumnType::Date,
         (_, Some(Logical::TimeMillis | Logical::TimeMicros)) => ColumnType::TimeMicros,
         (_, Some(Logical::TimestampMillis | Logical::LocalTimestampMillis)) => ColumnType::TimestampMillis,
         (_, Some(Logical::TimestampMicros | Logical::LocalTimestampMicros)) => ColumnType::TimestampMicros,
+        (_, Some(Logical::TimestampNanos | Logical::LocalTimestampNanos)) => ColumnType::TimestampNanos,
+        (_, Some(Logical::Duration)) => ColumnType::Duration,
         (Kind::Boolean, _) => ColumnType::Boolean,
         (Kind::Int, _) => ColumnType::Int,
         (Kind::Long, _) => ColumnType::Long,
@@ -117,6 +173,23 @@ fn column_type(schema: &Schema, ty: TypeId) -> ColumnType {
         (Kind::Double, _) => ColumnType::Double,
         (Kind::String | Kind::Enum(_), _) => ColumnType::Text,
         (Kind::Bytes | Kind::Fixed(_), _) => ColumnType::Blob,
+        // Items without bytes may be as many as they like.
+        (Kind::Array(item), _) if nests && resolve::min_size(schema, *item) > 0 => {
+            ColumnType::Array(Box::new(column_type(schema, value_of(schema, *item).0, nests, around)))
+        }
+        (Kind::Map(value), _) if nests => {
+            ColumnType::Map(Box::new(column_type(schema, value_of(schema, *value).0, nests, around)))
+        }
+        (Kind::Record(record), _) if nests && !record.fields.is_empty() && !around.contains(&ty) => {
+            around.push(ty);
+            let field = |field: &Field| {
+                let (value, nullable) = value_of(schema, field.ty);
+                Column { name: field.name.clone(), ty: column_type(schema, value, nests, around), nullable }
+            };
+            let fields = record.fields.iter().map(field).collect();
+            around.pop();
+            ColumnType::Record(Arc::new(RecordType { name: record.name.short().to_owned(), fields }))
+        }
         (Kind::Null | Kind::Array(_) | Kind::Map(_) | Kind::Union(_) | Kind::Record(_), _) => ColumnType::Json,
     }
 }

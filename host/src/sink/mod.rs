@@ -5,8 +5,11 @@
 
 mod columns;
 mod row;
+mod staged;
+mod stamps;
 mod task;
 
-pub use columns::{ColumnsError, table_spec};
-pub use row::{RowError, RowPlan};
+pub use columns::{ColumnsError, Wanted, check_ttl, table_spec};
+pub(crate) use row::MAX_TTL_S;
+pub use row::{Drawn, Found, RowError, RowPlan, Ttl};
 pub use task::{Sink, SinkTask};

@@ -1,13 +1,13 @@
 //! An Avro record becomes the cells of a row.
 
-use bespoke_boundary::resolve::Skip;
+use bespoke_boundary::resolve::{self, Skip};
 use bespoke_boundary::schema::{Kind, Logical, Schema, TypeId};
 use bespoke_boundary::{Cursor, WireError};
 use bespoke_record::Span;
 
 use crate::format::decimal;
 use crate::format::json::{self, JsonStyle};
-use crate::table::{Cell, TableSpec};
+use crate::table::{Cell, ColumnType, TableSpec};
 
 /// How records of one schema become rows of one table.
 pub struct RowPlan {
@@ -15,11 +15,50 @@ pub struct RowPlan {
     columns: usize,
     names: Vec<String>,
     keys: Vec<usize>,
+    ttl: Ttl,
 }
+
+/// How long rows live.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ttl {
+    /// For ever.
+    #[default]
+    None,
+    /// So many seconds.
+    Seconds(u32),
+    /// As many as a field of the record says.
+    Field(String),
+}
+
+/// The cells of rows, and what they point into.
+#[derive(Debug, Default)]
+pub struct Drawn {
+    /// The rows, one after the other.
+    pub cells: Vec<Cell>,
+    /// Cells in cells.
+    pub nested: Vec<Cell>,
+    /// Text and blobs.
+    pub arena: Vec<u8>,
+    /// Cells of values that are being read.
+    open: Vec<Cell>,
+}
+
+/// A row among those that were drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its first cell.
+    pub first: usize,
+    /// Seconds that it lives, or 0.
+    pub ttl_s: u32,
+}
+
+/// The longest that a row may live: twenty years, as in Cassandra.
+pub(crate) const MAX_TTL_S: i64 = 20 * 365 * 24 * 60 * 60;
 
 enum Step {
     Skip(Skip),
-    Cell(usize, Part),
+    /// A column; the lifetime; or both.
+    Read(Option<usize>, bool, Part),
 }
 
 /// How to read one value.
@@ -39,6 +78,11 @@ enum Part {
         fixed: Option<usize>,
     },
     UuidBytes(Option<usize>),
+    BigDecimal,
+    /// Items of at least so many bytes.
+    Array(usize, Box<Part>),
+    Map(Box<Part>),
+    Record(Vec<Part>),
     /// Anything else, as JSON.
     Json(TypeId, Skip),
     Nullable(usize, Box<Part>),
@@ -59,77 +103,92 @@ pub enum RowError {
     /// A decimal of more digits than anyone means.
     #[error("a decimal column: {0}")]
     Decimal(decimal::DecimalError),
+    /// A null where the store has no place for one.
+    #[error("an array or a map has null in it, which its column cannot hold")]
+    NullItem,
+    /// A lifetime that is none.
+    #[error("its time to live is {0} s; it must be from 0 to {MAX_TTL_S}")]
+    Ttl(i64),
     /// A uuid that is not 16 bytes.
     #[error("a uuid has {0} bytes, not 16")]
     Uuid(usize),
 }
 
 impl RowPlan {
-    /// The columns of the table are fields of the schema's record.
+    /// The columns of the table are fields of the schema's record, and so is that of the lifetime.
     #[must_use]
-    pub fn compile(schema: &Schema, table: &TableSpec) -> Self {
+    pub fn compile(schema: &Schema, table: &TableSpec, ttl: Ttl) -> Self {
         let fields = schema.record().map(|r| r.fields.as_slice()).unwrap_or_default();
         let steps = fields
             .iter()
-            .map(|field| match table.columns.iter().position(|c| c.name == field.name) {
-                Some(column) => Step::Cell(column, part(schema, field.ty)),
-                None => Step::Skip(Skip::compile(schema, field.ty)),
+            .map(|field| {
+                let column = table.columns.iter().position(|c| c.name == field.name);
+                let is_ttl = matches!(&ttl, Ttl::Field(name) if *name == field.name);
+                match column {
+                    Some(index) => Step::Read(column, is_ttl, part(schema, field.ty, Some(&table.columns[index].ty))),
+                    None if is_ttl => Step::Read(None, true, part(schema, field.ty, None)),
+                    None => Step::Skip(Skip::compile(schema, field.ty)),
+                }
             })
             .collect();
-        let keys = table.partition_key.iter().chain(&table.clustering_key).copied().collect();
         let names = table.columns.iter().map(|c| c.name.clone()).collect();
-        Self { steps, columns: table.columns.len(), names, keys }
+        Self { steps, columns: table.columns.len(), names, keys: table.key().collect(), ttl }
     }
 
-    /// Appends the cells of a datum; text and blobs go to `arena`.
+    /// Appends the cells of a datum.
     ///
     /// # Errors
     /// [`RowError`]; then nothing is appended.
-    pub fn read(
-        &self,
-        schema: &Schema,
-        datum: &[u8],
-        cells: &mut Vec<Cell>,
-        arena: &mut Vec<u8>,
-    ) -> Result<(), RowError> {
-        let (cells_before, arena_before) = (cells.len(), arena.len());
-        let result = self.read_into(schema, datum, cells, arena);
+    pub fn read(&self, schema: &Schema, datum: &[u8], drawn: &mut Drawn) -> Result<Found, RowError> {
+        let (cells, nested, arena) = (drawn.cells.len(), drawn.nested.len(), drawn.arena.len());
+        let result = self.read_into(schema, datum, drawn);
         if result.is_err() {
-            cells.truncate(cells_before);
-            arena.truncate(arena_before);
+            drawn.cells.truncate(cells);
+            drawn.nested.truncate(nested);
+            drawn.arena.truncate(arena);
+            drawn.open.clear();
         }
         result
     }
 
-    fn read_into(
-        &self,
-        schema: &Schema,
-        datum: &[u8],
-        cells: &mut Vec<Cell>,
-        arena: &mut Vec<u8>,
-    ) -> Result<(), RowError> {
-        let first = cells.len();
-        cells.resize(first + self.columns, Cell::Null);
+    fn read_into(&self, schema: &Schema, datum: &[u8], drawn: &mut Drawn) -> Result<Found, RowError> {
+        let first = drawn.cells.len();
+        drawn.cells.resize(first + self.columns, Cell::Null);
         let mut cursor = Cursor::new(datum);
+        let mut ttl_s = if let Ttl::Seconds(seconds) = self.ttl { i64::from(seconds) } else { 0 };
         for step in &self.steps {
             match step {
                 Step::Skip(skip) => skip.run(&mut cursor)?,
-                Step::Cell(column, part) => cells[first + column] = part.read(schema, &mut cursor, arena)?,
+                Step::Read(column, is_ttl, part) => {
+                    let cell = part.read(schema, &mut cursor, drawn)?;
+                    if let Some(column) = column {
+                        drawn.cells[first + column] = cell;
+                    }
+                    if let (true, Cell::Integer(seconds)) = (is_ttl, cell) {
+                        ttl_s = seconds;
+                    }
+                }
             }
         }
         cursor.end()?;
+        if !(0..=MAX_TTL_S).contains(&ttl_s) {
+            return Err(RowError::Ttl(ttl_s));
+        }
+        let cells = &drawn.cells;
         // SQLite keeps NaN as null, and no store finds a row by it.
         let no_key = |cell: Cell| matches!(cell, Cell::Null) || matches!(cell, Cell::Real(x) if x.is_nan());
         match self.keys.iter().find(|k| no_key(cells[first + **k])) {
             Some(key) => Err(RowError::NullKey(self.names[*key].clone())),
-            None => Ok(()),
+            None => Ok(Found { first, ttl_s: ttl_s as u32 }),
         }
     }
 }
 
-fn part(schema: &Schema, ty: TypeId) -> Part {
+/// How a value is read, for a column or a part of one that is of the type.
+fn part(schema: &Schema, ty: TypeId, column: Option<&ColumnType>) -> Part {
     let of = schema.get(ty);
     match (&of.kind, of.logical) {
+        (Kind::Bytes, Some(Logical::BigDecimal)) if column == Some(&ColumnType::Decimal) => Part::BigDecimal,
         (Kind::Bytes, Some(Logical::Decimal { scale, .. })) => Part::Decimal { scale, fixed: None },
         (Kind::Fixed(f), Some(Logical::Decimal { scale, .. })) => Part::Decimal { scale, fixed: Some(f.size) },
         (Kind::Fixed(f), Some(Logical::Uuid)) => Part::UuidBytes(Some(f.size)),
@@ -144,15 +203,26 @@ fn part(schema: &Schema, ty: TypeId) -> Part {
         (Kind::Fixed(fixed), _) => Part::Fixed(fixed.size),
         (Kind::Enum(e), _) => Part::Symbol(e.symbols.clone()),
         (Kind::Union(_), _) => match schema.nullable(ty) {
-            Some((null, value)) => Part::Nullable(null, Box::new(part(schema, value))),
+            Some((null, value)) => Part::Nullable(null, Box::new(part(schema, value, column))),
             None => Part::Json(ty, Skip::compile(schema, ty)),
         },
+        (Kind::Array(item), _) if let Some(ColumnType::Array(of)) = column => {
+            Part::Array(resolve::min_size(schema, *item), Box::new(part(schema, *item, Some(of))))
+        }
+        (Kind::Map(value), _) if let Some(ColumnType::Map(of)) = column => {
+            Part::Map(Box::new(part(schema, *value, Some(of))))
+        }
+        (Kind::Record(record), _) if let Some(ColumnType::Record(of)) = column => {
+            let fields = record.fields.iter().zip(&of.fields);
+            Part::Record(fields.map(|(field, of)| part(schema, field.ty, Some(&of.ty))).collect())
+        }
         _ => Part::Json(ty, Skip::compile(schema, ty)),
     }
 }
 
 impl Part {
-    fn read(&self, schema: &Schema, cursor: &mut Cursor<'_>, arena: &mut Vec<u8>) -> Result<Cell, RowError> {
+    fn read(&self, schema: &Schema, cursor: &mut Cursor<'_>, drawn: &mut Drawn) -> Result<Cell, RowError> {
+        let arena = &mut drawn.arena;
         Ok(match self {
             Self::Boolean => Cell::Integer(i64::from(cursor.boolean()?)),
             Self::Integer => Cell::Integer(cursor.long()?),
@@ -170,6 +240,40 @@ impl Part {
                 };
                 let text = decimal::text(bytes, *scale).map_err(RowError::Decimal)?;
                 Cell::Text(keep(arena, text.as_bytes()))
+            }
+            Self::BigDecimal => {
+                let text = decimal::big_text(cursor.bytes()?).map_err(RowError::Decimal)?;
+                Cell::Text(keep(arena, text.as_bytes()))
+            }
+            Self::Array(min, item) => {
+                let begin = drawn.open.len();
+                while let Some(items) = cursor.block(*min)? {
+                    for _ in 0..items {
+                        let cell = item.read(schema, cursor, drawn)?;
+                        drawn.open.push(not_null(cell)?);
+                    }
+                }
+                drawn.close(begin)
+            }
+            Self::Map(value) => {
+                let begin = drawn.open.len();
+                while let Some(items) = cursor.block(1)? {
+                    for _ in 0..items {
+                        let key = keep(&mut drawn.arena, cursor.string()?.as_bytes());
+                        drawn.open.push(Cell::Text(key));
+                        let cell = value.read(schema, cursor, drawn)?;
+                        drawn.open.push(not_null(cell)?);
+                    }
+                }
+                drawn.close(begin)
+            }
+            Self::Record(fields) => {
+                let begin = drawn.open.len();
+                for field in fields {
+                    let cell = field.read(schema, cursor, drawn)?;
+                    drawn.open.push(cell);
+                }
+                drawn.close(begin)
             }
             Self::UuidBytes(fixed) => {
                 let bytes = match fixed {
@@ -191,11 +295,26 @@ impl Part {
                 if cursor.index(2)? == *null {
                     Cell::Null
                 } else {
-                    part.read(schema, cursor, arena)?
+                    part.read(schema, cursor, drawn)?
                 }
             }
         })
     }
+}
+
+// === impl Drawn ===
+
+impl Drawn {
+    /// The cells that were read since `begin` become one.
+    fn close(&mut self, begin: usize) -> Cell {
+        let start = self.nested.len() as u32;
+        self.nested.extend(self.open.drain(begin..));
+        Cell::Nested(Span { start, len: self.nested.len() as u32 - start })
+    }
+}
+
+fn not_null(cell: Cell) -> Result<Cell, RowError> {
+    if cell == Cell::Null { Err(RowError::NullItem) } else { Ok(cell) }
 }
 
 fn keep(arena: &mut Vec<u8>, bytes: &[u8]) -> Span {

@@ -2,19 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bespoke_boundary::Schema;
 use bespoke_record::Batch;
 use bytes::Bytes;
 
 use super::row::RowPlan;
+use super::staged::{Sent, Staged};
+use super::stamps::Stamps;
 use crate::dead_letter::{DeadLetters, Kind};
 use crate::log::{LogError, Session};
 use crate::metrics::Counters;
 use crate::schema::framing;
 use crate::stage::{NoSchema, Writers};
-use crate::table::{Cell, Rows, TableError, TableSpec, TableStore, TableWriter};
-use crate::worker::{Flow, Stop, Task};
+use crate::table::{Cell, ColumnType, Refused, Rows, TableError, TableSpec, TableStore, TableWriter, Written};
+use crate::worker::{Flow, Outside, Stop, Task};
 
 /// Everything about a sink that its workers share.
 pub struct Sink {
@@ -44,22 +47,12 @@ pub struct SinkTask {
     counters: Arc<Counters>,
     /// The way to a table outside of the log.
     writer: Option<Box<dyn TableWriter>>,
-    rows: Staged,
+    staged: Staged,
+    /// What the writer has.
+    sent: Option<Sent>,
+    /// The last stamp of each partition.
+    stamps: HashMap<u32, Stamps>,
     converted: Vec<u8>,
-}
-
-/// The last change of each key in the step.
-#[derive(Default)]
-struct Staged {
-    arena: Vec<u8>,
-    cells: Vec<Cell>,
-    /// By the encoded key: the index of its row, or a delete.
-    by_key: HashMap<Vec<u8>, Change>,
-}
-
-enum Change {
-    Upsert(usize),
-    Delete(Vec<Cell>),
 }
 
 /// Why there is no row.
@@ -82,10 +75,11 @@ impl SinkTask {
     pub fn new(sink: Arc<Sink>, writers: Writers, counters: Arc<Counters>) -> Result<Self, TableError> {
         let schema = writers.reader().clone();
         let writer = sink.store.as_ref().map(|store| store.writer(&sink.table)).transpose()?;
-        Ok(Self { sink, writers, schema, counters, writer, rows: Staged::default(), converted: Vec::new() })
+        let (staged, stamps) = (Staged::default(), HashMap::new());
+        Ok(Self { sink, writers, schema, counters, writer, staged, sent: None, stamps, converted: Vec::new() })
     }
 
-    fn upsert(&mut self, batch: &Batch, index: usize) -> Result<(), Failed> {
+    fn upsert(&mut self, batch: &Batch, index: usize, stamp: i64) -> Result<(), Failed> {
         let Some(value) = batch.entries()[index].value else { return Ok(()) };
         let (id, datum) = framing::split_span(batch, index, value).map_err(|e| bad(Kind::Decode, e))?;
         let resolution = self.writers.get(id).map_err(|missing| match missing {
@@ -98,23 +92,17 @@ impl SinkTask {
             resolution.apply(datum, &mut self.converted).map_err(|e| bad(Kind::Decode, e))?;
             datum = &self.converted;
         }
-        let row = self.rows.cells.len();
         let plan = &self.sink.plan;
-        plan.read(&self.schema, datum, &mut self.rows.cells, &mut self.rows.arena).map_err(|e| bad(Kind::Row, e))?;
-        let table = &self.sink.table;
-        let mut key = Vec::with_capacity(32);
-        for column in table.partition_key.iter().chain(&table.clustering_key) {
-            encode_cell(&mut key, self.rows.cells[row + column], &self.rows.arena);
-        }
-        self.rows.by_key.insert(key, Change::Upsert(row));
+        let found = plan.read(&self.schema, datum, &mut self.staged.drawn).map_err(|e| bad(Kind::Row, e))?;
+        self.staged.upsert(&self.sink.table, index, &found, stamp);
         Ok(())
     }
 
     /// A tombstone: its key names the row, if the key is made of the table's key columns.
-    fn delete(&mut self, batch: &Batch, index: usize) -> Result<(), Failed> {
+    fn delete(&mut self, batch: &Batch, index: usize, stamp: i64) -> Result<(), Failed> {
         let key = batch.entries()[index].key.map(|k| k.of(batch.arena())).unwrap_or_default();
         let table = self.sink.table.clone();
-        let columns: Vec<usize> = table.partition_key.iter().chain(&table.clustering_key).copied().collect();
+        let columns: Vec<usize> = table.key().collect();
         let why = |what: &str| bad(Kind::Row, format!("a tombstone whose key does not name a row: {what}"));
         let text = std::str::from_utf8(key).map_err(|_| why("it is not UTF-8"))?;
         let parts: Vec<serde_json::Value> = match self.sink.key.as_slice() {
@@ -126,28 +114,26 @@ impl SinkTask {
             let name = &table.columns[*column].name;
             let part = self.sink.key.iter().position(|k| k == name).and_then(|i| parts.get(i));
             let part = part.ok_or_else(|| why(&format!("column `{name}` is not part of the topic's key")))?;
-            cells
-                .push(cell_of(part, table.columns[*column].ty, &mut self.rows.arena).ok_or_else(|| why("wrong type"))?);
+            let cell = cell_of(part, &table.columns[*column].ty, &mut self.staged.drawn.arena);
+            cells.push(cell.ok_or_else(|| why("wrong type"))?);
         }
-        let mut encoded = Vec::with_capacity(32);
-        for cell in &cells {
-            encode_cell(&mut encoded, *cell, &self.rows.arena);
-        }
-        self.rows.by_key.insert(encoded, Change::Delete(cells));
+        self.staged.delete(&cells, index, stamp);
         Ok(())
     }
 }
 
 /// The value of a key column in a tombstone's key.
-fn cell_of(value: &serde_json::Value, ty: crate::table::ColumnType, arena: &mut Vec<u8>) -> Option<Cell> {
-    use crate::table::ColumnType as T;
+fn cell_of(value: &serde_json::Value, ty: &ColumnType, arena: &mut Vec<u8>) -> Option<Cell> {
+    use ColumnType as T;
     let text = match value {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
     };
     Some(match ty {
         T::Boolean => Cell::Integer(i64::from(text.parse::<bool>().ok()?)),
-        T::Int | T::Long | T::Date | T::TimestampMillis | T::TimestampMicros => Cell::Integer(text.parse().ok()?),
+        T::Int | T::Long | T::Date | T::TimestampMillis | T::TimestampMicros | T::TimestampNanos => {
+            Cell::Integer(text.parse().ok()?)
+        }
         // As a row has it: the number nearest to the text that a float can be.
         T::Float => Cell::Real(f64::from(text.parse::<f32>().ok()?)),
         T::Double => Cell::Real(text.parse().ok()?),
@@ -157,45 +143,39 @@ fn cell_of(value: &serde_json::Value, ty: crate::table::ColumnType, arena: &mut 
             Cell::Text(bespoke_record::Span { start, len: text.len() as u32 })
         }
         // A key has the bytes of a decimal, which are not its digits.
-        T::TimeMicros | T::Blob | T::Json | T::Decimal => return None,
+        T::TimeMicros | T::Blob | T::Decimal => return None,
+        T::Duration | T::Array(_) | T::Map(_) | T::Record(_) | T::Json => return None,
     })
 }
 
-fn encode_cell(out: &mut Vec<u8>, cell: Cell, arena: &[u8]) {
-    match cell {
-        Cell::Null => out.push(0),
-        Cell::Integer(value) => {
-            out.push(1);
-            out.extend_from_slice(&value.to_le_bytes());
-        }
-        Cell::Real(value) => {
-            out.push(2);
-            // 0 and -0 are one key.
-            out.extend_from_slice(&(value + 0.0).to_bits().to_le_bytes());
-        }
-        Cell::Text(span) | Cell::Blob(span) => {
-            out.push(3);
-            out.extend_from_slice(&span.len.to_le_bytes());
-            out.extend_from_slice(span.of(arena));
-        }
-    }
-}
-
 impl Task for SinkTask {
-    fn assigned(&mut self, _: u32, _: Option<Bytes>) -> Result<(), Stop> {
+    fn assigned(&mut self, partition: u32, _: Option<Bytes>, note: Option<&str>) -> Result<(), Stop> {
+        let stamps = note.map(|note| Stamps::after(note).ok_or(note));
+        if let Some(Err(note)) = stamps {
+            tracing::warn!(partition, note, "a note of another program beside the position; stamps begin anew");
+        }
+        self.stamps.insert(partition, stamps.and_then(Result::ok).unwrap_or_else(Stamps::new));
         Ok(())
     }
 
-    fn revoked(&mut self, _: u32) {}
+    fn revoked(&mut self, partition: u32) {
+        self.stamps.remove(&partition);
+    }
 
     fn records(&mut self, session: &mut dyn Session, partition: u32, batch: &Batch) -> Result<Flow, Stop> {
         let sink = self.sink.clone();
         let mut letters = DeadLetters::new(&sink.name, None);
         let mut diverted = 0;
+        let mut stamps = self.stamps.get(&partition).copied().unwrap_or_else(Stamps::new);
+        if self.writer.is_some() {
+            self.staged.keep(partition, batch);
+        }
         for index in 0..batch.len() {
-            let done = match batch.entries()[index].value {
-                Some(_) => self.upsert(batch, index),
-                None => self.delete(batch, index),
+            let entry = &batch.entries()[index];
+            let stamp = stamps.next(entry.timestamp_ms);
+            let done = match entry.value {
+                Some(_) => self.upsert(batch, index, stamp),
+                None => self.delete(batch, index, stamp),
             };
             match done {
                 Ok(()) => {}
@@ -212,6 +192,7 @@ impl Task for SinkTask {
                 }
             }
         }
+        self.stamps.insert(partition, stamps);
         if diverted > 0 {
             self.counters.dead_letters.add(diverted);
             session.divert(&self.sink.dead_letters, &letters.finish())?;
@@ -223,33 +204,65 @@ impl Task for SinkTask {
         Ok(Vec::new())
     }
 
+    fn note(&self, partition: u32) -> Option<String> {
+        self.stamps.get(&partition).map(|stamps| stamps.note())
+    }
+
+    fn write(&mut self, session: &mut dyn Session, patience: Duration) -> Result<Outside, Stop> {
+        let sink = self.sink.clone();
+        let Some(writer) = &mut self.writer else { return Ok(Outside::Written) };
+        loop {
+            if self.sent.is_none() {
+                self.sent = self.staged.send(&sink.table, None);
+            }
+            let Some(sent) = &self.sent else { return Ok(Outside::Written) };
+            let refused = match writer.write(&sent.rows, patience).map_err(stop)? {
+                Written::Pending(why) => return Ok(Outside::Pending(why)),
+                Written::Done(refused) => refused,
+            };
+            self.counters.records_out.add((sent.rows.marks.len()) as u64);
+            let mut letters = DeadLetters::new(&sink.name, None);
+            for Refused { row, why } in &refused {
+                let Some((partition, record)) = self.staged.refuse(sent, *row) else { continue };
+                let pushed = letters.push(record, &sink.from, partition, Kind::Row, why);
+                pushed.map_err(|e| Stop::Policy(e.to_string()))?;
+            }
+            if !letters.is_empty() {
+                self.counters.dead_letters.add(letters.len() as u64);
+                session.divert(&sink.dead_letters, &letters.finish())?;
+            }
+            // What a refused row had taken the place of counts again.
+            let last = self.sent.take();
+            self.sent = self.staged.send(&sink.table, last);
+            if self.sent.is_none() {
+                self.staged = Staged::default();
+                return Ok(Outside::Written);
+            }
+        }
+    }
+
     fn rows(&mut self) -> Result<Vec<Rows>, Stop> {
-        let staged = std::mem::take(&mut self.rows);
-        if staged.by_key.is_empty() {
+        if self.writer.is_some() {
             return Ok(Vec::new());
         }
-        let width = self.sink.table.columns.len();
-        let mut rows =
-            Rows { table: self.sink.table.clone(), arena: staged.arena, upserts: Vec::new(), deletes: Vec::new() };
-        for change in staged.by_key.into_values() {
-            match change {
-                Change::Upsert(first) => rows.upserts.extend_from_slice(&staged.cells[first..first + width]),
-                Change::Delete(cells) => rows.deletes.extend(cells),
-            }
-        }
-        self.counters.records_out.add((rows.upserts.len() / width) as u64);
-        match &mut self.writer {
-            Some(writer) => {
-                writer.write(&rows).map_err(LogError::from)?;
-                Ok(Vec::new())
-            }
-            None => Ok(vec![rows]),
-        }
+        let sent = std::mem::take(&mut self.staged).send(&self.sink.table, None);
+        let rows = sent.and_then(|sent| Arc::into_inner(sent.rows));
+        self.counters.records_out.add(rows.as_ref().map_or(0, |rows| rows.marks.len() as u64));
+        Ok(rows.into_iter().collect())
     }
 
     fn committed(&mut self, _: Vec<(u32, Bytes)>) {}
 
     fn aborted(&mut self) {
-        self.rows = Staged::default();
+        self.staged = Staged::default();
+        self.sent = None;
+    }
+}
+
+/// A table that has become another cannot be waited for.
+fn stop(error: TableError) -> Stop {
+    match error {
+        TableError::Store { .. } | TableError::Connect { .. } => LogError::from(error).into(),
+        changed => Stop::Table(changed),
     }
 }

@@ -346,7 +346,7 @@ impl StageTask {
 }
 
 impl Task for StageTask {
-    fn assigned(&mut self, partition: u32, state: Option<Bytes>) -> Result<(), Stop> {
+    fn assigned(&mut self, partition: u32, state: Option<Bytes>, _: Option<&str>) -> Result<(), Stop> {
         let slot = self.slot(partition);
         if slot != SHARED {
             self.instances.remove(&slot);

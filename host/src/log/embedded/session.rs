@@ -71,12 +71,12 @@ impl EmbeddedSession {
             // ## Unannounced => Reading
             if matches!(own.stage, Stage::Unannounced) {
                 let partition = own.partition;
-                let positions = self.store.positions(&self.group, &self.topic.name)?;
-                let committed = positions.iter().find(|(p, _)| *p == partition).map(|(_, position)| *position);
-                let position = committed.unwrap_or_else(|| self.topic.partitions[partition as usize].start());
+                let committed = self.store.position(&self.group, &self.topic.name, partition)?;
+                let start = || (self.topic.partitions[partition as usize].start(), None);
+                let (position, note) = committed.unwrap_or_else(start);
                 let state = self.store.state(&self.group, partition)?;
                 own.stage = Stage::Reading(Reading { position, batch: Batch::default(), next: 0 });
-                return Ok(Some(Event::Assigned { partition, position, state }));
+                return Ok(Some(Event::Assigned { partition, position, note, state }));
             }
         }
         Ok(None)
@@ -139,12 +139,14 @@ impl Session for EmbeddedSession {
     }
 
     fn commit(&mut self, commit: Commit<'_>) -> Result<(), LogError> {
-        let Commit { positions, states, rows } = commit;
+        let Commit { positions, states, rows, .. } = commit;
         if self.step.is_empty() && positions.is_empty() && states.is_empty() && rows.is_empty() {
             return Ok(());
         }
         self.step.close();
-        let done = self.shared.commit(&self.group, &self.topic.name, &mut self.step, commit);
+        let done = commit
+            .check_notes()
+            .and_then(|()| self.shared.commit(&self.group, &self.topic.name, &mut self.step, commit));
         if done.is_err() {
             self.back_to_committed();
         }
@@ -154,6 +156,11 @@ impl Session for EmbeddedSession {
     fn abort(&mut self) -> Result<(), LogError> {
         self.back_to_committed();
         Ok(())
+    }
+
+    fn attend(&mut self) -> Result<bool, LogError> {
+        // Partitions stay where they are.
+        Ok(true)
     }
 
     fn max_record_bytes(&self, _: &str) -> usize {

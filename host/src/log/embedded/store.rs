@@ -17,7 +17,9 @@ use crate::log::{LogError, PartitionInfo, Retention, TopicInfo};
 /// "BspK": tells our files from other SQLite files.
 const APPLICATION_ID: i32 = 0x4273_704b;
 /// The version of the tables below.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
+/// The version before it, whose positions had no notes.
+const FORMAT_WITHOUT_NOTES: i32 = 1;
 /// Large pages, since batches are long blobs. Append and commit cost 250 ns of CPU for a record of 100 bytes, with pages
 /// of 16 KiB 285, of 8 KiB 315, of 64 KiB 220. But commits write whole pages: one of a single record costs 75 µs, with
 /// pages of 16 KiB 45, of 64 KiB 100.
@@ -45,6 +47,7 @@ const TABLES: &str = "
     CREATE UNIQUE INDEX bespoke_batches_by_offset ON bespoke_batches (topic, partition, last_offset);
     CREATE TABLE bespoke_positions (
         consumer_group TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL,
+        note TEXT,
         PRIMARY KEY (consumer_group, topic, partition)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE bespoke_states (
@@ -74,7 +77,9 @@ impl Store {
         let is_empty = is_empty(&store.conn).map_err(|e| store.error(e))?;
         if !is_empty {
             // Before anything is changed in a file that may be another program's.
-            store.check_format()?;
+            if store.check_format()? == FORMAT_WITHOUT_NOTES {
+                add_notes(&mut store.conn).map_err(|e| store.error(e))?;
+            }
         }
         if !set_up(&store.conn, durability).map_err(|e| store.error(e))? {
             return Err(store.foreign("its file system does not allow a write-ahead log; put it on a local disk"));
@@ -110,18 +115,18 @@ impl Store {
         Ok(store)
     }
 
-    fn check_format(&self) -> Result<(), LogError> {
+    fn check_format(&self) -> Result<i32, LogError> {
         let number = |name| self.conn.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
         let application = number("application_id").map_err(|e| self.error(e))?;
         let format = number("user_version").map_err(|e| self.error(e))?;
         if application != APPLICATION_ID {
             return Err(self.foreign("it is an SQLite database of another program; choose another path"));
         }
-        if format != FORMAT {
+        if !matches!(format, FORMAT | FORMAT_WITHOUT_NOTES) {
             let what = format!("its format is {format}, this host knows {FORMAT}; use the host that wrote it");
             return Err(self.foreign(&what));
         }
-        Ok(())
+        Ok(format)
     }
 
     /// What an error of SQLite means.
@@ -146,6 +151,21 @@ impl Store {
     /// Where a group reads on, as far as it has committed.
     pub(super) fn positions(&self, group: &str, topic: &str) -> Result<Vec<(u32, i64)>, LogError> {
         positions(&self.conn, group, topic).map_err(|e| self.error(e))
+    }
+
+    /// Where a group reads on in a partition, and its note, if it has committed a position.
+    pub(super) fn position(
+        &self,
+        group: &str,
+        topic: &str,
+        partition: u32,
+    ) -> Result<Option<(i64, Option<String>)>, LogError> {
+        let sql = "SELECT next_offset, note FROM bespoke_positions
+                   WHERE consumer_group = ?1 AND topic = ?2 AND partition = ?3";
+        let position = self.conn.prepare_cached(sql).and_then(|mut statement| {
+            statement.query_row(params![group, topic, partition], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        });
+        position.map_err(|e| self.error(e))
     }
 
     /// Who has committed a position in a topic.
@@ -231,6 +251,14 @@ fn create_tables(conn: &mut Connection) -> rusqlite::Result<()> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(TABLES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
+}
+
+/// Makes a file of the version before to one of this.
+fn add_notes(conn: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch("ALTER TABLE bespoke_positions ADD COLUMN note TEXT")?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()
 }

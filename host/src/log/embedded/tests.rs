@@ -328,6 +328,8 @@ fn a_long_path_is_made_and_a_table_of_the_log_is_not() {
         columns: vec![column],
         partition_key: vec![0],
         clustering_key: vec![],
+        nulls: Default::default(),
+        fine_times: Default::default(),
     };
     let error = log.ensure_table(&spec).expect_err("refused");
     assert!(matches!(error, LogError::Table(TableError::Spec { .. })), "{error}");

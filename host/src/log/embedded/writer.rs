@@ -73,7 +73,7 @@ impl Writer {
         let added = self.transaction(|transaction| {
             let added = step.take().map(|(topic, partition, batches)| add(transaction, topic, partition, batches));
             let added = added.collect::<Result<Vec<Added>, Failure>>()?;
-            set_positions(transaction, group, topic, commit.positions)?;
+            set_positions(transaction, group, topic, &commit)?;
             set_states(transaction, group, commit.states)?;
             for rows in commit.rows {
                 sqlite::write(transaction, rows).map_err(|error| Failure::Log(error.into()))?;
@@ -176,17 +176,12 @@ fn add(
     Ok(added)
 }
 
-fn set_positions(
-    transaction: &Transaction<'_>,
-    group: &str,
-    topic: &str,
-    positions: &[(u32, i64)],
-) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO bespoke_positions VALUES (?1, ?2, ?3, ?4)
-               ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset";
+fn set_positions(transaction: &Transaction<'_>, group: &str, topic: &str, commit: &Commit<'_>) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO bespoke_positions VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset, note = excluded.note";
     let mut statement = transaction.prepare_cached(sql)?;
-    for (partition, position) in positions {
-        statement.execute(params![group, topic, partition, position])?;
+    for (partition, position) in commit.positions {
+        statement.execute(params![group, topic, partition, position, commit.note(*partition)])?;
     }
     Ok(())
 }

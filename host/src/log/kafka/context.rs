@@ -74,6 +74,11 @@ impl Context {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
+    /// Whether one does.
+    pub(super) fn has_change(&self) -> bool {
+        !self.changes.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// From now on partitions are given up as soon as that is asked for.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);

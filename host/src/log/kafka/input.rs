@@ -21,8 +21,9 @@ use super::cluster::{Cluster, REQUEST};
 use super::context::{Change, Context, give_up, take_up};
 use super::membership::{Fenced, is_between_generations, joined};
 use super::native::{Note, Queue};
+use super::positions::positions_of;
 use super::state;
-use crate::log::{Event, LogError, Member};
+use crate::log::{Commit, Event, LogError, Member};
 
 /// How long to wait for records before looking whether the group has something to say.
 const SLICE: Duration = Duration::from_millis(50);
@@ -50,6 +51,8 @@ pub(super) struct Input {
 /// A partition that belongs to this member.
 struct Partition {
     stage: Stage,
+    /// What was noted beside the committed position.
+    note: Option<String>,
     /// The state that was committed last, once it is known.
     state: Option<Option<Bytes>>,
     /// The offset after the last record that was handed out.
@@ -75,6 +78,7 @@ struct Place {
     committed: i64,
     /// Where there are records from: behind what retention took.
     at: i64,
+    note: Option<String>,
 }
 
 /// A revocation that is being answered.
@@ -141,13 +145,19 @@ impl Input {
         }
     }
 
-    /// Commits positions outside of a transaction.
-    pub(super) fn commit(&mut self, positions: &[(u32, i64)]) -> Result<(), LogError> {
-        let mut list = TopicPartitionList::with_capacity(positions.len());
-        for (partition, position) in positions {
-            list.add_partition_offset(&self.topic, *partition as i32, Offset::Offset(*position))
-                .map_err(|error| self.cluster.failed(error))?;
+    /// As [`crate::log::Session::attend`].
+    pub(super) fn attend(&mut self) -> Result<bool, LogError> {
+        // Partitions have queues of their own, so that no record comes here.
+        if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
+            self.serious(&error)?;
         }
+        let is_asked = self.leaving.is_some() || self.consumer.context().has_change();
+        Ok(!is_asked && !self.is_lost())
+    }
+
+    /// Commits positions outside of a transaction.
+    pub(super) fn commit(&mut self, commit: &Commit<'_>) -> Result<(), LogError> {
+        let list = positions_of(commit, &self.topic).map_err(|error| self.cluster.failed(error))?;
         let begin = Instant::now();
         loop {
             match self.consumer.commit(&list, CommitMode::Sync) {
@@ -247,8 +257,10 @@ impl Input {
             Some(Change::Assigned(partitions)) => {
                 // ## gone => Given
                 for partition in &partitions {
-                    self.partitions
-                        .insert(*partition, Partition { stage: Stage::Given, state: None, next: 0, skipped: None });
+                    self.partitions.insert(
+                        *partition,
+                        Partition { stage: Stage::Given, note: None, state: None, next: 0, skipped: None },
+                    );
                 }
                 if partitions.is_empty() {
                     // Nothing to find out, but librdkafka waits all the same.
@@ -290,6 +302,7 @@ impl Input {
         };
         let Some((number, position)) = self.partitions.iter().find_map(placed) else { return Ok(None) };
         let known = self.partitions.get(&number).and_then(|partition| partition.state.clone());
+        let note = self.partitions.get_mut(&number).and_then(|partition| partition.note.take());
         let state = match known {
             Some(state) => state,
             // Read when the positions are settled, and so never older than they are.
@@ -301,7 +314,7 @@ impl Input {
             partition.state = Some(state.clone());
             partition.next = position;
         }
-        Ok(Some(Event::Assigned { partition: number, position, state }))
+        Ok(Some(Event::Assigned { partition: number, position, note, state }))
     }
 
     /// Has librdkafka read arriving partitions from their committed positions on.
@@ -343,6 +356,7 @@ impl Input {
         for number in partitions {
             if let (Some(partition), Some(place)) = (self.partitions.get_mut(number), places.get(number)) {
                 partition.stage = Stage::Placed(place.committed);
+                partition.note.clone_from(&place.note);
                 partition.skipped = (place.committed < place.at).then_some((place.committed, place.at));
             }
         }
@@ -356,11 +370,13 @@ impl Input {
             element.error()?;
             let partition = element.partition() as u32;
             let start = self.cluster.start(&self.topic, partition)?;
-            let committed = match element.offset() {
-                Offset::Offset(offset) => offset,
-                _ => start,
+            let (committed, note) = match element.offset() {
+                // Without a note the metadata is empty.
+                Offset::Offset(offset) => (offset, Some(element.metadata()).filter(|note| !note.is_empty())),
+                _ => (start, None),
             };
-            positions.insert(partition, Place { committed, at: committed.max(start) });
+            let note = note.map(str::to_owned);
+            positions.insert(partition, Place { committed, at: committed.max(start), note });
         }
         Ok(positions)
     }

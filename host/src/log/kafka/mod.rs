@@ -51,6 +51,7 @@ mod log_dirs;
 mod membership;
 mod native;
 mod output;
+mod positions;
 mod properties;
 mod session;
 mod state;

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use rdkafka::bindings::rd_kafka_t;
 
 use super::cluster::{Cluster, REQUEST, Topic};
+use super::positions::positions_of;
 use super::native::{Producer, SendError, TxnError};
 use super::{properties, state};
-use crate::log::LogError;
+use crate::log::{Commit, LogError};
 
 /// Bytes of a step that are held back at most.
 const HELD_BYTES: usize = 1 << 20;
@@ -52,7 +53,7 @@ pub(super) struct Output {
 pub(super) struct Positions<'a> {
     pub consumer: *mut rd_kafka_t,
     pub topic: &'a str,
-    pub positions: &'a [(u32, i64)],
+    pub commit: &'a Commit<'a>,
 }
 
 // === impl Output ===
@@ -180,7 +181,7 @@ impl Output {
             self.send_states(states, partitions).map_err(|error| error.to_string())?;
         }
         self.send_held();
-        let has_positions = positions.as_ref().is_some_and(|p| !p.positions.is_empty());
+        let has_positions = positions.as_ref().is_some_and(|p| !p.commit.positions.is_empty());
         if self.transactional_id.is_some() && has_positions {
             self.begin();
         }
@@ -194,8 +195,9 @@ impl Output {
         if !self.in_transaction {
             return Ok(());
         }
-        if let Some(Positions { consumer, topic, positions }) = positions.filter(|_| has_positions) {
-            persist(|| producer.send_offsets(consumer, topic, positions))?;
+        if let Some(Positions { consumer, topic, commit }) = positions.filter(|_| has_positions) {
+            let list = positions_of(commit, topic).map_err(|error| error.to_string())?;
+            persist(|| producer.send_offsets(consumer, &list))?;
         }
         persist(|| producer.commit())?;
         // All reports were served within the commit, which fails if one of them tells of a failure.

@@ -94,7 +94,7 @@ impl KafkaSession {
             Feed::Claimed if self.is_ready() => {
                 let state = state::read(&self.cluster, &self.group, 0)?;
                 self.input = Source::Feed(Feed::Announced);
-                Ok(Some(Event::Assigned { partition: 0, position: 0, state }))
+                Ok(Some(Event::Assigned { partition: 0, position: 0, note: None, state }))
             }
             Feed::Claimed | Feed::Announced => Ok(None),
         }
@@ -110,7 +110,8 @@ impl KafkaSession {
     }
 
     fn finish(&mut self, commit: Commit<'_>) -> Result<(), LogError> {
-        let Commit { positions, states, rows } = commit;
+        let Commit { positions, states, rows, .. } = commit;
+        commit.check_notes()?;
         if let Some(rows) = rows.first() {
             return Err(TableError::NoTable(rows.table.name.clone()).into());
         }
@@ -118,9 +119,9 @@ impl KafkaSession {
             Source::Topic(input) => {
                 input.check(positions)?;
                 let (consumer, topic) = (input.native(), input.topic());
-                self.output.commit(Some(Positions { consumer, topic, positions }), states, self.partitions)?;
+                self.output.commit(Some(Positions { consumer, topic, commit: &commit }), states, self.partitions)?;
                 if self.cluster.options.guarantee == Guarantee::AtLeastOnce && !positions.is_empty() {
-                    input.commit(positions)?;
+                    input.commit(&commit)?;
                 }
                 input.committed(states);
                 Ok(())
@@ -179,6 +180,14 @@ impl Session for KafkaSession {
         self.output.abort();
         self.back(true);
         Ok(())
+    }
+
+    fn attend(&mut self) -> Result<bool, LogError> {
+        self.output.serve(Duration::ZERO);
+        match &mut self.input {
+            Source::Topic(input) => input.attend(),
+            Source::Feed(_) => Ok(true),
+        }
     }
 
     fn max_record_bytes(&self, topic: &str) -> usize {

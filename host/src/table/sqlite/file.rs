@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{Top, check, ensure, top, write};
-use crate::table::{Rows, TableError, TableSpec, TableStore, TableWriter};
+use crate::table::{Rows, TableError, TableSpec, TableStore, TableWriter, Written};
 
 /// How long a writer waits for others of the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -91,11 +91,12 @@ impl TableStore for SqliteFile {
 }
 
 impl TableWriter for Writer {
-    fn write(&mut self, rows: &Rows) -> Result<(), TableError> {
+    fn write(&mut self, rows: &Arc<Rows>, _: Duration) -> Result<Written, TableError> {
         let failed = |error| super::store(&rows.table.name, error);
         // Taken for writing at once: a transaction that becomes one later is refused if another has written meanwhile.
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         write(&tx, rows)?;
-        tx.commit().map_err(failed)
+        tx.commit().map_err(failed)?;
+        Ok(Written::Done(Vec::new()))
     }
 }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
-use super::{Cell, Column, ColumnType, Rows, TableError, TableSpec, Top};
+use super::{Cell, Column, ColumnType, Nulls, Rows, TableError, TableSpec, Top};
 
 mod file;
 
@@ -58,7 +58,7 @@ pub fn check(conn: &Connection, spec: &TableSpec) -> Result<(), TableError> {
 /// If the store fails, for instance because the table was changed since [`ensure`].
 pub fn write(tx: &Transaction<'_>, rows: &Rows) -> Result<(), TableError> {
     let spec = &*rows.table;
-    let keys = key(spec).count();
+    let keys = spec.key().count();
     run(tx, &delete_sql(spec), keys, &rows.deletes, &rows.arena).map_err(|e| store(&spec.name, e))?;
     run(tx, &upsert_sql(spec), spec.columns.len(), &rows.upserts, &rows.arena).map_err(|e| store(&spec.name, e))
 }
@@ -85,29 +85,27 @@ fn list(names: impl Iterator<Item = impl AsRef<str>>) -> String {
     names.map(|name| quote(name.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
-/// The indices of the key columns, partition key first.
-fn key(spec: &TableSpec) -> impl Iterator<Item = usize> + '_ {
-    spec.partition_key.iter().chain(&spec.clustering_key).copied()
-}
-
 fn key_names(spec: &TableSpec) -> impl Iterator<Item = &str> {
-    key(spec).map(|index| spec.columns[index].name.as_str())
+    spec.key().map(|index| spec.columns[index].name.as_str())
 }
 
-fn class(ty: ColumnType) -> &'static str {
+/// The type of a column; none for what SQLite has not.
+fn class(ty: &ColumnType) -> Option<&'static str> {
     use ColumnType as T;
-    match ty {
-        T::Boolean | T::Int | T::Long | T::Date | T::TimeMicros | T::TimestampMicros | T::TimestampMillis => "INTEGER",
+    Some(match ty {
+        T::Boolean | T::Int | T::Long | T::Date | T::TimeMicros => "INTEGER",
+        T::TimestampMillis | T::TimestampMicros | T::TimestampNanos => "INTEGER",
         T::Float | T::Double => "REAL",
         T::Text | T::Decimal | T::Uuid | T::Json => "TEXT",
-        T::Blob => "BLOB",
-    }
+        T::Blob | T::Duration => "BLOB",
+        T::Array(_) | T::Map(_) | T::Record(_) => return None,
+    })
 }
 
 /// Whether the column is NOT NULL. SQLite keeps a NaN as null, so that a column of floats takes nulls outside of keys.
 fn not_null(spec: &TableSpec, index: usize) -> bool {
-    let Column { ty, nullable, .. } = spec.columns[index];
-    key(spec).any(|k| k == index) || !(nullable || matches!(ty, ColumnType::Float | ColumnType::Double))
+    let Column { ty, nullable, .. } = &spec.columns[index];
+    spec.key().any(|k| k == index) || !(*nullable || matches!(ty, ColumnType::Float | ColumnType::Double))
 }
 
 fn column_type(class: &str, not_null: bool) -> String {
@@ -117,7 +115,7 @@ fn column_type(class: &str, not_null: bool) -> String {
 fn ddl(spec: &TableSpec) -> String {
     let mut sql = format!("CREATE TABLE {} (\n", quote(&spec.name));
     for (index, column) in spec.columns.iter().enumerate() {
-        let ty = column_type(class(column.ty), not_null(spec, index));
+        let ty = column_type(class(&column.ty).unwrap_or("BLOB"), not_null(spec, index));
         let _ = writeln!(sql, "  {} {ty},", quote(&column.name));
     }
     let _ = write!(sql, "  PRIMARY KEY ({})\n) STRICT, WITHOUT ROWID;", list(key_names(spec)));
@@ -127,7 +125,7 @@ fn ddl(spec: &TableSpec) -> String {
 fn upsert_sql(spec: &TableSpec) -> String {
     let marks = vec!["?"; spec.columns.len()].join(", ");
     let set: Vec<String> = (0..spec.columns.len())
-        .filter(|index| key(spec).all(|k| k != *index))
+        .filter(|index| spec.key().all(|k| k != *index))
         .map(|index| quote(&spec.columns[index].name))
         .map(|name| format!("{name} = excluded.{name}"))
         .collect();
@@ -163,6 +161,8 @@ fn bound(cell: Cell, arena: &[u8]) -> ToSqlOutput<'_> {
         Cell::Real(value) => ValueRef::Real(value),
         Cell::Text(span) => ValueRef::Text(span.of(arena)),
         Cell::Blob(span) => ValueRef::Blob(span.of(arena)),
+        // No table of a spec that was checked has such a column.
+        Cell::Nested(_) => ValueRef::Null,
     })
 }
 
@@ -245,8 +245,14 @@ fn check_spec(spec: &TableSpec) -> Result<(), TableError> {
             twice.name
         ));
     }
+    if let Some(nested) = spec.columns.iter().find(|c| class(&c.ty).is_none()) {
+        return wrong(format!("SQLite has no type for its column `{}`", nested.name));
+    }
+    if spec.nulls == Nulls::Unset {
+        return wrong("SQLite cannot leave columns as they are".to_owned());
+    }
     let mut keys = HashSet::new();
-    if spec.partition_key.is_empty() || !key(spec).all(|k| k < spec.columns.len() && keys.insert(k)) {
+    if spec.partition_key.is_empty() || !spec.key().all(|k| k < spec.columns.len() && keys.insert(k)) {
         return wrong("its primary key must be one or more of its columns, each once".to_owned());
     }
     Ok(())
@@ -257,7 +263,7 @@ fn check_spec(spec: &TableSpec) -> Result<(), TableError> {
 fn differences(spec: &TableSpec, live: &[LiveColumn]) -> String {
     let mut lines = String::new();
     for (index, column) in spec.columns.iter().enumerate() {
-        let wanted = column_type(class(column.ty), not_null(spec, index));
+        let wanted = column_type(class(&column.ty).unwrap_or("BLOB"), not_null(spec, index));
         let found = match live.iter().find(|l| l.name.eq_ignore_ascii_case(&column.name)) {
             // INT and INTEGER are one type in a STRICT table.
             Some(l) if l.ty.eq_ignore_ascii_case("INT") => column_type("INTEGER", l.not_null),

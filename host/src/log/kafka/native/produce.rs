@@ -193,14 +193,8 @@ impl Producer {
     pub(in crate::log::kafka) fn send_offsets(
         &self,
         consumer: *mut sys::rd_kafka_t,
-        topic: &str,
-        positions: &[(u32, i64)],
+        offsets: &rdkafka::TopicPartitionList,
     ) -> Result<(), TxnError> {
-        let mut offsets = rdkafka::TopicPartitionList::with_capacity(positions.len());
-        for (partition, position) in positions {
-            let added = offsets.add_partition_offset(topic, *partition as i32, rdkafka::Offset::Offset(*position));
-            added.map_err(|error| TxnError::local(error.to_string()))?;
-        }
         // SAFETY: both clients are alive: the caller has the pointer from a consumer that lives. The list is alive during
         // the call. The group's metadata is ours, and given back.
         unsafe {

@@ -1,0 +1,197 @@
+//! The changes of an open step: which of them have to be written, and what of a record that cannot be.
+//!
+//! Of each key only the last change is written, unless it leaves columns as they are that an earlier one sets; then both
+//! are, so that the table ends as if every record had been written alone, wherever steps begin and end. A change that the
+//! store refuses is as if it had not been: those before it count then.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bespoke_record::{Batch, Record};
+
+use super::row::{Drawn, Found};
+use crate::table::{Cell, Mark, Nulls, RowIndex, Rows, TableSpec};
+
+/// The changes of a step.
+#[derive(Default)]
+pub(super) struct Staged {
+    /// What rows are read into.
+    pub(super) drawn: Drawn,
+    changes: Vec<Change>,
+    /// The last change of each key.
+    by_key: HashMap<Vec<u8>, usize>,
+    /// Where records are, for as long as they may become dead letters.
+    batches: Vec<(u32, Batch)>,
+}
+
+/// Rows on their way, and the changes that they are.
+pub(super) struct Sent {
+    pub(super) rows: Arc<Rows>,
+    upserts: Vec<usize>,
+    deletes: Vec<usize>,
+}
+
+struct Change {
+    kind: Kind,
+    /// The first of its cells.
+    first: usize,
+    mark: Mark,
+    /// Index of the record's batch and of the record in it.
+    record: (usize, usize),
+    /// The change of the same key before it.
+    before: Option<usize>,
+    fate: Fate,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Upsert,
+    Delete,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Open,
+    Sent,
+    Refused,
+}
+
+// === impl Staged ===
+
+impl Staged {
+    /// Keeps a batch whose records follow.
+    pub(super) fn keep(&mut self, partition: u32, batch: &Batch) {
+        self.batches.push((partition, batch.clone()));
+    }
+
+    /// An upsert, whose cells were drawn last.
+    pub(super) fn upsert(&mut self, table: &TableSpec, index: usize, found: &Found, stamp: i64) {
+        let cells = &self.drawn.cells[found.first..];
+        let mut key = Vec::with_capacity(32);
+        for column in table.key() {
+            encode_cell(&mut key, cells[column], &self.drawn.arena);
+        }
+        self.push(key, Kind::Upsert, found.first, Mark { stamp, ttl_s: found.ttl_s }, index);
+    }
+
+    /// A delete, with the cells of its key.
+    pub(super) fn delete(&mut self, cells: &[Cell], index: usize, stamp: i64) {
+        let mut key = Vec::with_capacity(32);
+        for cell in cells {
+            encode_cell(&mut key, *cell, &self.drawn.arena);
+        }
+        let first = self.drawn.cells.len();
+        self.drawn.cells.extend_from_slice(cells);
+        self.push(key, Kind::Delete, first, Mark { stamp, ttl_s: 0 }, index);
+    }
+
+    fn push(&mut self, key: Vec<u8>, kind: Kind, first: usize, mark: Mark, index: usize) {
+        let number = self.changes.len();
+        let before = self.by_key.insert(key, number);
+        let record = (self.batches.len().saturating_sub(1), index);
+        self.changes.push(Change { kind, first, mark, record, before, fate: Fate::Open });
+    }
+
+    /// What has to be written next. None if all is. `last` are the rows before, in whose arena the cells are by then.
+    pub(super) fn send(&mut self, table: &Arc<TableSpec>, last: Option<Sent>) -> Option<Sent> {
+        let mut rows = Rows::new(table.clone());
+        let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
+        let (width, keys) = (table.columns.len(), table.key().count());
+        let mut covered = vec![false; width];
+        for newest in self.by_key.values() {
+            covered.fill(false);
+            let mut next = Some(*newest);
+            while let Some(number) = next {
+                let change = &mut self.changes[number];
+                next = change.before;
+                if change.fate == Fate::Refused {
+                    continue;
+                }
+                let open = std::mem::replace(&mut change.fate, Fate::Sent) == Fate::Open;
+                match change.kind {
+                    Kind::Delete => {
+                        if open {
+                            deletes.push(number);
+                            rows.deletes.extend_from_slice(&self.drawn.cells[change.first..][..keys]);
+                            rows.delete_stamps.push(change.mark.stamp);
+                        }
+                        break;
+                    }
+                    Kind::Upsert => {
+                        let cells = &self.drawn.cells[change.first..][..width];
+                        if open {
+                            upserts.push(number);
+                            rows.upserts.extend_from_slice(cells);
+                            rows.marks.push(change.mark);
+                        }
+                        if table.nulls == Nulls::Delete {
+                            break;
+                        }
+                        cells.iter().zip(&mut covered).for_each(|(cell, covered)| *covered |= *cell != Cell::Null);
+                        if covered.iter().all(|covered| *covered) {
+                            break;
+                        }
+                        // Those before it that set no more are passed over.
+                        let sets_more = |number: usize| {
+                            let change = &self.changes[number];
+                            let cells = &self.drawn.cells[change.first..][..width];
+                            change.kind == Kind::Delete
+                                || cells.iter().zip(&covered).any(|(cell, covered)| *cell != Cell::Null && !covered)
+                        };
+                        while let Some(number) = next
+                            && (self.changes[number].fate == Fate::Refused || !sets_more(number))
+                        {
+                            next = self.changes[number].before;
+                        }
+                    }
+                }
+            }
+        }
+        if upserts.is_empty() && deletes.is_empty() {
+            return None;
+        }
+        match last {
+            // Only after a refusal, which is rare.
+            Some(last) => (rows.arena, rows.nested) = (last.rows.arena.clone(), last.rows.nested.clone()),
+            None => {
+                rows.arena = std::mem::take(&mut self.drawn.arena);
+                rows.nested = std::mem::take(&mut self.drawn.nested);
+            }
+        }
+        Some(Sent { rows: Arc::new(rows), upserts, deletes })
+    }
+
+    /// A row was refused: the record that it is of, with its partition.
+    pub(super) fn refuse(&mut self, sent: &Sent, row: RowIndex) -> Option<(u32, Record<'_>)> {
+        let number = match row {
+            RowIndex::Upsert(index) => *sent.upserts.get(index)?,
+            RowIndex::Delete(index) => *sent.deletes.get(index)?,
+        };
+        let change = &mut self.changes[number];
+        change.fate = Fate::Refused;
+        let (batch, index) = change.record;
+        let (partition, batch) = self.batches.get(batch)?;
+        Some((*partition, batch.get(index)))
+    }
+}
+
+/// A key as bytes that are equal if and only if it is.
+fn encode_cell(out: &mut Vec<u8>, cell: Cell, arena: &[u8]) {
+    match cell {
+        Cell::Null | Cell::Nested(_) => out.push(0),
+        Cell::Integer(value) => {
+            out.push(1);
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        Cell::Real(value) => {
+            out.push(2);
+            // 0 and -0 are one key.
+            out.extend_from_slice(&(value + 0.0).to_bits().to_le_bytes());
+        }
+        Cell::Text(span) | Cell::Blob(span) => {
+            out.push(3);
+            out.extend_from_slice(&span.len.to_le_bytes());
+            out.extend_from_slice(span.of(arena));
+        }
+    }
+}
