@@ -14,12 +14,12 @@ SERVICES := python3 tests/services/services.py
 # Tests that take minutes, by the beginnings of their names; the last ones with so many records, and services away for so
 # many seconds, and one after the other.
 SOAK := contract::kafka kafka::killed kafka::paused kafka::rebalance
-PROOF := kafka::outages kafka::proof
+PROOF := kafka::outages kafka::proof cassandra::outages
 RECORDS := 1000000
 AWAY_SECS := 15
 HOST := cargo run --quiet --locked --package host --
 
-.PHONY: help demo test soak lint docs guests bench bench-kafka services services-stop downloads python clean tools target host
+.PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests bench bench-kafka services services-stop downloads python clean tools target host
 
 help: ## This list
 	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
@@ -40,11 +40,27 @@ demo: guests host ## Runs the product feed through both modules into a table, an
 	@echo '   more: host topics read bespoke.avro.product.alerts --until-end --pipeline $(PIPELINE)'
 	@echo; echo 'host is `$(HOST)` here. `make clean` removes what was made; without it the next run goes on where this one stopped.'
 
+cluster-demo: guests host downloads ## The same through Kafka (three brokers) into Cassandra (three nodes), started for it and stopped
+	@echo; echo '== starting three Kafka brokers, a schema registry and three Cassandra nodes'
+	@SERVICES_DIR=.services/cluster-demo $(SERVICES) run kafka=3 registry cassandra=3 -- $(MAKE) --no-print-directory cluster-demo-flow
+
+cluster-demo-flow:
+	@echo; echo '== the pipeline: $(EXAMPLE)/cassandra.toml'
+	@BROKERS=$$KAFKA_BOOTSTRAP REGISTRY=$$SCHEMA_REGISTRY_URL CASSANDRA=$$CASSANDRA_NODES \
+	    $(HOST) run --until-end $(EXAMPLE)/cassandra.toml --set cassandra.replication=3
+	@cql() { "$$($(SERVICES) fetch clients)" tests/services/clients/cql.py $$CASSANDRA_NODES "$$1"; }; \
+	echo; echo '== the table, as CQL tells: the last analysis of each product, and when it was written'; \
+	cql 'SELECT category, id, price, mean, deviation, outlier, writetime(mean) AS stamp FROM products.product_analysis LIMIT 10'; \
+	cql 'SELECT count(*) AS analyses FROM products.product_analysis'; \
+	echo; echo '== the alerts'; \
+	cql 'SELECT * FROM products.product_alerts LIMIT 5'
+	@echo; echo '== stopping all of it'
+
 test: guests lint docs downloads ## Runs every check and every test
 	cargo test --locked --workspace -- $(foreach suite,$(SOAK) $(PROOF),--skip $(suite))
 	cd guests && cargo test --locked --target-dir target
 
-soak: guests downloads ## Tests of the Kafka log on three brokers, with hosts killed, paused and moved: half an hour more
+soak: guests downloads ## Tests on clusters, with hosts and nodes killed, paused and moved: half an hour more
 	cargo test --locked --package host --test all -- $(SOAK)
 	BESPOKE_TEST_RECORDS=$(RECORDS) BESPOKE_TEST_AWAY_SECS=$(AWAY_SECS) \
 	    cargo test --locked --package host --test all -- $(PROOF) --test-threads 1
@@ -77,24 +93,25 @@ bench-kafka: guests downloads ## Bench: the Kafka log against librdkafka alone a
 	cargo build --locked --release --package bench --bin kafka
 	SERVICES_DIR=.services/bench $(SERVICES) run kafka=1 -- cargo run --quiet --locked --release --package bench --bin kafka
 
-services: python ## Starts three Kafka brokers and a schema registry as processes of this machine
-	@echo '== starting three Kafka brokers and a schema registry'
-	@echo '   the first time they are downloaded from Maven Central into .services (180 MB); needs Java 17 and Maven'
-	@$(SERVICES) start kafka=3 registry --usual-ports
-	@$(SERVICES) health kafka registry
+services: python ## Starts three Kafka brokers, a schema registry and Cassandra as processes of this machine
+	@echo '== starting three Kafka brokers, a schema registry and Cassandra'
+	@echo '   the first time they are downloaded from Maven Central into .services (260 MB); needs Java 17 and Maven'
+	@$(SERVICES) start kafka=3 registry cassandra=1 --usual-ports
+	@$(SERVICES) health kafka registry cassandra
 	@echo
 	@echo 'Kafka is at             localhost:9092,localhost:9093,localhost:9094'
 	@echo 'the schema registry at  http://localhost:8081/apis/ccompat/v7'
+	@echo 'Cassandra at            localhost:9042'
 	@echo 'They keep their data in .services/run, and stop with `make services-stop`. More: tests/services/README.md'
 
 downloads: python
-	@$(SERVICES) fetch kafka registry clients java >/dev/null
+	@$(SERVICES) fetch kafka registry cassandra clients java >/dev/null
 
 python:
 	@command -v python3 >/dev/null || { echo 'python3 is missing: install it (on Debian and Ubuntu: apt install python3 python3-venv)' >&2; exit 1; }
 
 services-stop: python ## Stops them; `make services` goes on with the same data
-	@$(SERVICES) stop kafka registry
+	@$(SERVICES) stop kafka registry cassandra
 
 clean: ## Removes what was built, and the data of the example
 	cargo clean

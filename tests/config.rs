@@ -54,7 +54,7 @@ fn every_example_is_a_legal_pipeline() {
 }
 
 /// The heading under which `docs/configuration.md` describes a type of `config/raw.rs`.
-const HEADINGS: [(&str, &str); 13] = [
+const HEADINGS: [(&str, &str); 14] = [
     ("Pipeline", "## The file"),
     ("Log", "## [log]"),
     ("Cluster", "## [clusters.NAME]"),
@@ -66,6 +66,7 @@ const HEADINGS: [(&str, &str); 13] = [
     ("Limits", "### stage.limits"),
     ("Output", "### stage.to"),
     ("Sink", "## [[sink]]"),
+    ("Cassandra", "## [cassandra]"),
     ("Table", "## [tables.NAME]"),
     ("DeadLetters", "## [dead_letters]"),
 ];

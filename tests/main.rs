@@ -1,5 +1,6 @@
 //! Tests of the whole, in one binary.
 
+mod cassandra;
 mod commands;
 mod config;
 mod contract;

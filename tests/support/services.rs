@@ -1,4 +1,4 @@
-//! Real services for tests: brokers and a schema registry as processes of this machine, one cluster for the whole test
+//! Real services for tests: brokers, a schema registry and Cassandra as processes of this machine, one cluster for the whole test
 //! program, started when the first test asks for it.
 //!
 //! Each service is held by a process of its own, `services.py hold`, that reads commands from a pipe whose other end only
@@ -42,6 +42,17 @@ pub fn kafka() -> &'static Service {
 /// A cluster of a test's own, whose brokers have these settings and may be killed.
 pub fn own_kafka(brokers: u32, settings: &[(&str, &str)]) -> Service {
     Service::start("kafka", brokers, settings)
+}
+
+/// The Cassandra node of this test program.
+pub fn cassandra() -> &'static Service {
+    static CASSANDRA: OnceLock<Service> = OnceLock::new();
+    CASSANDRA.get_or_init(|| own_cassandra(1))
+}
+
+/// Cassandra nodes of a test's own.
+pub fn own_cassandra(nodes: u32) -> Service {
+    Service::start("cassandra", nodes, &[])
 }
 
 /// The schema registry of this test program.
@@ -100,7 +111,7 @@ impl Service {
         Self { name, address, holder: Mutex::new(holder) }
     }
 
-    /// Brokers, or the URL of the registry.
+    /// Brokers, nodes, or the URL of the registry.
     pub fn address(&self) -> &str {
         &self.address
     }

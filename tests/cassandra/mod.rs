@@ -1,0 +1,11 @@
+//! Sinks into real Cassandra, judged by what CQL tells.
+//!
+//! All tests share one node and have a keyspace each. Those that take nodes away have clusters of their own, and take
+//! minutes (`outages`).
+
+pub mod keyspace;
+mod order;
+mod outages;
+mod refused;
+mod shop;
+mod types;
