@@ -19,7 +19,7 @@ RECORDS := 1000000
 AWAY_SECS := 15
 HOST := cargo run --quiet --locked --package host --
 
-.PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests bench bench-kafka services services-stop downloads python clean tools target host
+.PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests bench bench-kafka bench-cassandra services services-stop downloads python clean tools target host
 
 help: ## This list
 	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
@@ -92,6 +92,11 @@ bench: guests ## Benches: the boundary and the log alone, then the whole pipelin
 bench-kafka: guests downloads ## Bench: the Kafka log against librdkafka alone and a straightforward program, on one broker
 	cargo build --locked --release --package bench --bin kafka
 	SERVICES_DIR=.services/bench $(SERVICES) run kafka=1 -- cargo run --quiet --locked --release --package bench --bin kafka
+
+bench-cassandra: guests downloads ## Bench: rows into Cassandra, against its drivers alone, on one node
+	cargo build --locked --release --package bench --bin cassandra
+	PYTHON="$$($(SERVICES) fetch clients)" SERVICES_DIR=.services/bench $(SERVICES) run cassandra=1 -- \
+	    cargo run --quiet --locked --release --package bench --bin cassandra
 
 services: python ## Starts three Kafka brokers, a schema registry and Cassandra as processes of this machine
 	@echo '== starting three Kafka brokers, a schema registry and Cassandra'

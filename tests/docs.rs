@@ -120,7 +120,10 @@ fn every_command_on_kafka_works() {
             assert!(printed.contains("sku-"), "README.md:{line}: there are no alerts\n{printed}\n{told}");
         }
         if block.contains("table show") {
-            assert!(printed.contains("mean") || printed.contains("sku-"), "README.md:{line}: there is no table\n{printed}\n{told}");
+            assert!(
+                printed.contains("mean") || printed.contains("sku-"),
+                "README.md:{line}: there is no table\n{printed}\n{told}"
+            );
         }
         if block.contains("feed generate") {
             assert!(printed.contains("10000 records written"), "README.md:{line}: not fed\n{printed}\n{told}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use host::config::{Pipeline, RegistryKind};
 use host::module::Sandbox;
-use host::pipeline::{Built, Naming, Purpose, SchemaStore, build};
+use host::pipeline::{Built, Naming, Purpose, SchemaStore, TableStores, build};
 use host::schema::{Compatibility, FileRegistry, SchemaDir};
 use host::shutdown::Shutdown;
 
@@ -34,7 +34,8 @@ pub fn assemble(config: &Pipeline) -> Result<Built> {
     fs::create_dir_all(&cache)?;
     let sandbox =
         Sandbox::new(Some(cache)).map_err(|e| anyhow::anyhow!("the WebAssembly engine does not start: {e:#}"))?;
-    build(config, &sandbox, &dir, Arc::new(schemas)).context("modules are built by `make guests`")
+    build(config, &sandbox, &dir, Arc::new(schemas), &TableStores::to_run(config))
+        .context("modules are built by `make guests`")
 }
 
 /// What all threads of this process have used so far, in user and kernel mode, those that have ended too.

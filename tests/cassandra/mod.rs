@@ -3,6 +3,7 @@
 //! All tests share one node and have a keyspace each. Those that take nodes away have clusters of their own, and take
 //! minutes (`outages`).
 
+mod faults;
 pub mod keyspace;
 mod order;
 mod outages;
