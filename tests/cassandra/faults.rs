@@ -12,7 +12,7 @@ use host::table::{
 };
 use scylla_proxy::{
     Condition, Node, Proxy, Reaction as _, RequestOpcode, RequestReaction, RequestRule, ResponseOpcode,
-    ResponseReaction, ResponseRule, RunningProxy, ShardAwareness, get_exclusive_local_address,
+    ResponseReaction, ResponseRule, RunningProxy, ShardAwareness,
 };
 
 use super::keyspace::{Keyspace, wait};
@@ -42,7 +42,8 @@ impl Faulty {
     fn new() -> Self {
         let keyspace = Keyspace::new(services::cassandra().address(), 1);
         let real: SocketAddr = keyspace.nodes.parse().expect("an address");
-        let proxied = SocketAddr::new(get_exclusive_local_address(), real.port());
+        // A node tells its address and not its port, so that all comes by way of the proxy.
+        let proxied = SocketAddr::new(real.ip(), services::free_port());
         let node = Node::new(real, proxied, ShardAwareness::Unaware, None, None);
         let proxy = wait(Proxy::new([node]).run()).expect("a proxy");
         let settings = Settings {

@@ -50,7 +50,7 @@ fn a_keyspace_is_made_only_if_its_replication_is_named() {
 fn a_table_that_is_to_be_there_is_not_made() {
     let shop = Shop::new(keyspace(), "create = false");
     let ended = shop.run();
-    ended.must_end(64);
+    ended.must_end(1);
     assert!(ended.stderr.contains("there is no table `prices`"), "{}", ended.stderr);
 }
 

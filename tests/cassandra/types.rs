@@ -105,7 +105,7 @@ fn every_avro_type_has_its_cql_type_and_keeps_its_value() {
         ("ts_us", "bigint", "1767225600123456"),
         ("tags", "frozen<list<text>>", "['y','x','y']"),
         ("sizes", "frozen<map<text, bigint>>", "{'m':-2,'s':1}"),
-        ("box", "frozen<\"Box\">", "{w:7,label:null,parts:[{n:1},{n:2}]}"),
+        ("box", "frozen<every_box>", "{w:7,label:null,parts:[{n:1},{n:2}]}"),
         ("either", "text", "'\"s\"'"),
     ] {
         assert_eq!((types[column].as_str(), cells[column].replace(", ", ",").as_str()), (ty, value), "{column}");

@@ -13,6 +13,9 @@ use crate::progress::bars;
 /// The variable that filters log lines, as `RUST_LOG` does elsewhere: `debug`, `host=debug,wasmtime=info`.
 const FILTER: &str = "BESPOKE_LOG";
 
+/// What is shown unless it is set. What the driver of Cassandra says of nodes that are away is told by those who wait for them.
+const DEFAULT: &str = "info,scylla=off";
+
 /// What is said about logging on every command line.
 #[derive(Debug, clap::Args)]
 pub(super) struct LogArguments {
@@ -52,7 +55,7 @@ pub(super) fn start(arguments: &LogArguments) -> anyhow::Result<()> {
 fn filter(variable: Result<String, VarError>) -> Result<EnvFilter, Usage> {
     let wanted = match variable {
         Ok(text) if !text.trim().is_empty() => text,
-        Ok(_) | Err(VarError::NotPresent) => "info".to_owned(),
+        Ok(_) | Err(VarError::NotPresent) => DEFAULT.to_owned(),
         Err(VarError::NotUnicode(_)) => return Err(Usage::new(format!("{FILTER} is not UTF-8"))),
     };
     EnvFilter::try_new(&wanted).map_err(|error| {

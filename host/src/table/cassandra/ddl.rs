@@ -7,7 +7,7 @@ use std::sync::Arc;
 use scylla::cluster::metadata::{CollectionType, ColumnType as Live, NativeType};
 
 use super::Replication;
-use crate::table::{ColumnType, FineTimes, RecordType, TableError, TableSpec};
+use crate::table::{Column, ColumnType, FineTimes, RecordType, TableError, TableSpec};
 
 /// A name as CQL takes it, whatever is in it.
 pub(super) fn quote(name: &str) -> String {
@@ -47,9 +47,9 @@ pub(super) fn table(keyspace: &str, spec: &TableSpec) -> Vec<String> {
     }
     let mut statements: Vec<String> = Vec::new();
     for record in types {
-        let field = |field: &crate::table::Column| format!("{} {}", quote(&field.name), ty(&field.ty, spec.fine_times));
+        let field = |field: &Column| format!("{} {}", quote(&field.name), ty(spec, &field.ty));
         let fields: Vec<String> = record.fields.iter().map(field).collect();
-        let name = quote(&record.name);
+        let name = type_name(spec, &record);
         let made = format!("CREATE TYPE IF NOT EXISTS {}.{name} ({})", quote(keyspace), fields.join(", "));
         if !statements.contains(&made) {
             statements.push(made);
@@ -57,7 +57,7 @@ pub(super) fn table(keyspace: &str, spec: &TableSpec) -> Vec<String> {
     }
     let mut cql = format!("CREATE TABLE IF NOT EXISTS {}.{} (\n", quote(keyspace), quote(&spec.name));
     for column in &spec.columns {
-        let _ = writeln!(cql, "  {} {},", quote(&column.name), ty(&column.ty, spec.fine_times));
+        let _ = writeln!(cql, "  {} {},", quote(&column.name), ty(spec, &column.ty));
     }
     let _ = write!(cql, "  PRIMARY KEY ({})\n)", key(spec));
     statements.push(cql);
@@ -108,9 +108,26 @@ fn records(ty: &ColumnType, found: &mut Vec<Arc<RecordType>>) {
     }
 }
 
+/// The type of a record: `prices_box_size` for the record `BoxSize` in the table `prices`, so that each table has its own. Of
+/// small letters, as the driver cannot read the names of types that stand in quotes; and no word of CQL.
+fn type_name(spec: &TableSpec, record: &RecordType) -> String {
+    let mut name = spec.name.to_ascii_lowercase();
+    let mut before = 'A';
+    name.push('_');
+    for letter in record.name.chars() {
+        if letter.is_ascii_uppercase() && !before.is_ascii_uppercase() && before != '_' {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_lowercase());
+        before = letter;
+    }
+    name
+}
+
 /// The type of a column that is made here.
-pub(super) fn ty(ty: &ColumnType, fine: FineTimes) -> String {
+pub(super) fn ty(spec: &TableSpec, ty: &ColumnType) -> String {
     use ColumnType as T;
+    let fine = spec.fine_times;
     match ty {
         T::Boolean => "boolean",
         T::Int => "int",
@@ -128,9 +145,9 @@ pub(super) fn ty(ty: &ColumnType, fine: FineTimes) -> String {
         T::TimestampMicros | T::TimestampNanos => "bigint",
         T::Duration => "duration",
         // Frozen, so that a value that is written again takes the place of the one before, without a tombstone.
-        T::Array(item) => return format!("frozen<list<{}>>", self::ty(item, fine)),
-        T::Map(value) => return format!("frozen<map<text, {}>>", self::ty(value, fine)),
-        T::Record(record) => return format!("frozen<{}>", quote(&record.name)),
+        T::Array(item) => return format!("frozen<list<{}>>", self::ty(spec, item)),
+        T::Map(value) => return format!("frozen<map<text, {}>>", self::ty(spec, value)),
+        T::Record(record) => return format!("frozen<{}>", type_name(spec, record)),
     }
     .to_owned()
 }

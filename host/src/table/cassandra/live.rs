@@ -105,7 +105,7 @@ fn check_spec(spec: &TableSpec) -> Result<(), TableError> {
 fn differences(spec: &TableSpec, live: &Table) -> String {
     let mut lines = String::new();
     for column in &spec.columns {
-        let wanted = ddl::ty(&column.ty, spec.fine_times);
+        let wanted = ddl::ty(spec, &column.ty);
         let found = match live.columns.get(&column.name) {
             None => "no such column".to_owned(),
             Some(found) if found.kind == ColumnKind::Static => format!("static {}", ddl::live(&found.typ)),

@@ -6,6 +6,7 @@ use scylla::value::{CqlValue, Row};
 
 use super::cluster::{Cluster, store};
 use super::ddl::quote;
+use crate::format::decimal;
 use crate::table::{TableError, Top};
 
 /// As [`crate::table::TableStore::top`]: of so many rows that come first, by the token of their partition key, in the order
@@ -38,12 +39,23 @@ pub(super) fn top(cluster: &Cluster, table: &str, limit: usize) -> Result<Top, T
 fn text(value: &CqlValue) -> String {
     match value {
         CqlValue::Text(text) | CqlValue::Ascii(text) => text.clone(),
+        // The driver shows its bytes.
+        CqlValue::Decimal(number) => {
+            let (unscaled, scale) = number.as_signed_be_bytes_slice_and_exponent();
+            let text = usize::try_from(scale).ok().and_then(|scale| decimal::text(unscaled, scale).ok());
+            text.unwrap_or_else(|| number_of(unscaled, scale))
+        }
         other => {
             let shown = other.to_string();
             // A literal of CQL stands in quotes where a cell of a table does not.
             shown.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).map_or(shown.clone(), str::to_owned)
         }
     }
+}
+
+/// A decimal of more digits than anyone writes out.
+fn number_of(unscaled: &[u8], scale: i32) -> String {
+    format!("{}e{}", num_bigint::BigInt::from_signed_bytes_be(unscaled), -i64::from(scale))
 }
 
 fn compare(a: Option<&CqlValue>, b: Option<&CqlValue>) -> Ordering {
