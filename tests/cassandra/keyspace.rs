@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -13,6 +13,9 @@ use tokio::runtime::{Builder, Runtime};
 
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads"));
+
+/// How long questions are asked again.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Has it done, and waits for it.
 pub fn wait<T>(work: impl Future<Output = T>) -> T {
@@ -46,7 +49,13 @@ impl Keyspace {
     /// Has a statement done; `{ks}` stands for the keyspace. Its rows, if it has any.
     pub fn cql(&self, statement: &str) -> Vec<BTreeMap<String, Option<CqlValue>>> {
         let statement = statement.replace("{ks}", &self.name);
-        let done = wait(self.session.query_unpaged(statement.as_str(), ()));
+        let ask = || wait(self.session.query_unpaged(statement.as_str(), ()));
+        let (mut done, begin) = (ask(), Instant::now());
+        // A node that has just died is asked for a while.
+        while done.is_err() && statement.starts_with("SELECT") && begin.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(200));
+            done = ask();
+        }
         let done = done.unwrap_or_else(|error| panic!("{statement}: {error}"));
         let Ok(rows) = done.into_rows_result() else { return Vec::new() };
         let names: Vec<String> = rows.column_specs().iter().map(|column| column.name().to_owned()).collect();

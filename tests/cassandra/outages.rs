@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use host::log::kafka::Guarantee;
+use host::log::{Commit, Log as _};
+
 use super::keyspace::Keyspace;
-use super::shop::{Shop, model, random, set};
+use super::shop::{PRICES, Shop, batch, model, random, set};
+use crate::contract::kafka::{brokers, open, prefix};
 use crate::support::services;
 
 const CHANGES: usize = 30_000;
@@ -69,4 +73,41 @@ fn a_cluster_that_is_away_for_a_minute_is_waited_for() {
     shop.run().must_end(0);
     assert_eq!(shop.table(), model(&changes));
     assert!(shop.folder.letters(super::shop::LETTERS).is_empty());
+}
+
+/// Longer than the group lets a member be that does not poll.
+#[test]
+fn a_sink_that_waits_keeps_its_place_in_its_group() {
+    let nodes = services::own_cassandra(1);
+    let prefix = prefix();
+    let properties = "\"max.poll.interval.ms\" = 8000, \"session.timeout.ms\" = 6000, \"heartbeat.interval.ms\" = 500";
+    let shop = Shop::on_kafka(Keyspace::new(nodes.address(), 1), &prefix, properties);
+    let log = open(brokers(), Guarantee::AtLeastOnce, &[]);
+    let append = |changes: &[super::shop::Change]| {
+        let mut session = crate::contract::records::producer(&log);
+        session.append(&format!("{prefix}{PRICES}"), &batch(changes, |_| super::shop::TIME_MS)).unwrap();
+        session.commit(Commit::default()).unwrap();
+    };
+    let changes = random(10, 4_000, 500);
+    append(&changes[..2_000]);
+    let mut running = shop.folder.start(&["run", "pipeline.toml", "--set", "cassandra.timeout_ms=1000"]);
+    shop.folder.until("rows are written", |_| !shop.table().is_empty());
+    nodes.kill(1);
+    append(&changes[2_000..]);
+    running.await_said("waiting to write rows");
+    std::thread::sleep(Duration::from_secs(25));
+    nodes.start_again(1);
+    running.await_said("going on");
+    let group = format!("{prefix}shop.sink");
+    let topic = format!("{prefix}{PRICES}");
+    shop.folder.until("all is committed", |_| {
+        let ends = log.topic(&topic).unwrap().unwrap().partitions;
+        let positions = log.committed(&group, &topic).unwrap();
+        ends.iter().zip(positions).all(|(end, (_, position))| position >= end.end)
+    });
+    running.interrupt();
+    let ended = running.end();
+    ended.must_end(0);
+    assert!(!ended.stderr.contains("change hands"), "{}", ended.stderr);
+    assert_eq!(shop.table(), model(&changes));
 }

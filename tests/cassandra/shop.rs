@@ -7,7 +7,7 @@ use bespoke_boundary::wire::{write_bytes, write_long};
 use bespoke_record::{Batch, BatchBuilder};
 
 use super::keyspace::Keyspace;
-use crate::support::{Ended, Folder, top};
+use crate::support::{Ended, Folder, services, top};
 
 /// The topic.
 pub const PRICES: &str = "prices";
@@ -99,6 +99,24 @@ columns = ["id", "price", "note"]
         );
         fs::write(folder.path("pipeline.toml"), text).expect("written");
         Self { folder, keyspace, sets: Vec::new() }
+    }
+
+    /// The same on Kafka, with topics behind a prefix, and how the client is set up.
+    pub fn on_kafka(keyspace: Keyspace, prefix: &str, properties: &str) -> Self {
+        let shop = Self::new(keyspace, "");
+        let path = shop.folder.path("pipeline.toml");
+        let text = fs::read_to_string(&path).expect("readable");
+        let log = format!(
+            "create_topics = true\n[log]\nkind = \"kafka\"\nbootstrap = \"{}\"\ncommit_interval_ms = 100\nproperties = {{ {properties} }}",
+            services::kafka().address()
+        );
+        let text = text
+            .replace("[log]\npath = \"log.db\"\nsync = \"normal\"\ncommit_interval_ms = 20", &log)
+            .replace("name = \"shop\"", &format!("name = \"{prefix}shop\""))
+            .replace(&format!("\"{PRICES}\""), &format!("\"{prefix}{PRICES}\""));
+        fs::write(path, text).expect("written");
+        shop.run().must_end(0);
+        shop
     }
 
     /// The same after its first run, so that all is made.

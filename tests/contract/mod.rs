@@ -14,6 +14,7 @@ mod registry;
 mod retention;
 mod steps;
 mod table;
+pub mod table_cassandra;
 
 /// Opens the log under test.
 type Open<'a> = &'a dyn Fn() -> Box<dyn host::log::Log>;

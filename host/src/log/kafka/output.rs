@@ -13,8 +13,8 @@ use bytes::Bytes;
 use rdkafka::bindings::rd_kafka_t;
 
 use super::cluster::{Cluster, REQUEST, Topic};
-use super::positions::positions_of;
 use super::native::{Producer, SendError, TxnError};
+use super::positions::positions_of;
 use super::{properties, state};
 use crate::log::{Commit, LogError};
 
