@@ -49,7 +49,7 @@ impl Keyspace {
     /// Has a statement done; `{ks}` stands for the keyspace. Its rows, if it has any.
     pub fn cql(&self, statement: &str) -> Vec<BTreeMap<String, Option<CqlValue>>> {
         let statement = statement.replace("{ks}", &self.name);
-        let ask = || wait(self.session.query_unpaged(statement.as_str(), ()));
+        let ask = || wait(self.session.query_unpaged(statement.as_str(), ())).map_err(Box::new);
         let (mut done, begin) = (ask(), Instant::now());
         // A node that has just died is asked for a while.
         while done.is_err() && statement.starts_with("SELECT") && begin.elapsed() < PATIENCE {

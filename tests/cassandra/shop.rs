@@ -113,7 +113,8 @@ columns = ["id", "price", "note"]
         let text = text
             .replace("[log]\npath = \"log.db\"\nsync = \"normal\"\ncommit_interval_ms = 20", &log)
             .replace("name = \"shop\"", &format!("name = \"{prefix}shop\""))
-            .replace(&format!("\"{PRICES}\""), &format!("\"{prefix}{PRICES}\""));
+            .replace(&format!("\"{PRICES}\""), &format!("\"{prefix}{PRICES}\""))
+            .replace(&format!("table = \"{prefix}"), "table = \"");
         fs::write(path, text).expect("written");
         shop.run().must_end(0);
         shop

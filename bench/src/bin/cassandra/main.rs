@@ -20,7 +20,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use apache_avro::{Schema, from_avro_datum, from_value};
+use apache_avro::reader::datum::GenericDatumReader;
+use apache_avro::{Schema, from_value};
 use bench::{assemble, cpu_time, repository};
 use host::config::Pipeline;
 use host::pipeline::{Location, Until, prepare, run};
@@ -167,6 +168,7 @@ fn fill(folder: &Path, nodes: &str, records: u64) -> Result<()> {
     prepare(&built, &config, &open)?;
     run(built, &open.log(), config.log.commit_interval, Until::Drained, &Shutdown::new(), |_| {})?;
     let schema = Schema::parse_str(&fs::read_to_string(repository().join("schemas/product.avsc"))?)?;
+    let reader = GenericDatumReader::builder(&schema).build()?;
     let mut rows = io::BufWriter::new(fs::File::create(folder.join("rows.jsonl"))?);
     let (log, mut at) = (open.log(), 0);
     loop {
@@ -175,7 +177,7 @@ fn fill(folder: &Path, nodes: &str, records: u64) -> Result<()> {
         for record in batch.iter() {
             // Behind the id of the schema.
             let mut datum = record.value().and_then(|value| value.get(5..)).context("no value")?;
-            let product: Product = from_value(&from_avro_datum(&schema, &mut datum, None)?)?;
+            let product: Product = from_value(&reader.read_value(&mut datum)?)?;
             serde_json::to_writer(&mut rows, &product)?;
             rows.write_all(b"\n")?;
         }

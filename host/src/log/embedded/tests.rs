@@ -198,6 +198,18 @@ fn another_format_is_refused() {
 }
 
 #[test]
+fn a_file_of_the_format_before_goes_on_with_its_positions() {
+    let case = Case::new();
+    drop(case.open(Options::default()));
+    case.tamper("ALTER TABLE bespoke_positions DROP COLUMN note; INSERT INTO bespoke_positions VALUES ('g', 't', 0, 7); PRAGMA user_version = 1");
+    // Who only looks leaves it as it is.
+    let looked = EmbeddedLog::open_read_only(case.path()).expect("readable");
+    drop(looked);
+    let store = Store::open_writer(&case.path(), Durability::Full).expect("a log");
+    assert_eq!(store.position("g", "t", 0).expect("readable"), Some((7, None)));
+}
+
+#[test]
 fn a_batch_that_has_changed_is_damage_and_not_the_end() {
     let damages = [
         // A byte of a record, which the checksum covers, and the base offset, which it leaves out.
