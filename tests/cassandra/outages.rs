@@ -8,7 +8,7 @@ use host::log::{Commit, Log as _};
 use super::keyspace::Keyspace;
 use super::shop::{PRICES, Shop, batch, model, random, set};
 use crate::contract::kafka::{brokers, open, prefix};
-use crate::support::services;
+use crate::support::{LIMIT, services, until};
 
 const CHANGES: usize = 30_000;
 
@@ -40,7 +40,7 @@ fn one_node_of_three_may_die_at_quorum() {
     let changes = random(8, CHANGES, 5_000);
     shop.append(&changes);
     let running = shop.start();
-    shop.folder.until("rows are written", |_| !shop.table().is_empty());
+    until("rows are written", LIMIT, || !shop.table().is_empty());
     nodes.kill(2);
     let begin = Instant::now();
     running.end().must_end(0);
@@ -60,7 +60,7 @@ fn a_cluster_that_is_away_for_a_minute_is_waited_for() {
     let changes = random(9, CHANGES, 5_000);
     shop.append(&changes[..CHANGES / 2]);
     let mut running = shop.folder.start(&["run", "pipeline.toml", "--set", "cassandra.timeout_ms=2000"]);
-    shop.folder.until("rows are written", |_| !shop.table().is_empty());
+    until("rows are written", LIMIT, || !shop.table().is_empty());
     nodes.kill(1);
     running.await_said("waiting to write rows");
     std::thread::sleep(Duration::from_secs(60));
@@ -91,7 +91,7 @@ fn a_sink_that_waits_keeps_its_place_in_its_group() {
     let changes = random(10, 4_000, 500);
     append(&changes[..2_000]);
     let mut running = shop.folder.start(&["run", "pipeline.toml", "--set", "cassandra.timeout_ms=1000"]);
-    shop.folder.until("rows are written", |_| !shop.table().is_empty());
+    until("rows are written", LIMIT, || !shop.table().is_empty());
     nodes.kill(1);
     append(&changes[2_000..]);
     running.await_said("waiting to write rows");
@@ -100,7 +100,7 @@ fn a_sink_that_waits_keeps_its_place_in_its_group() {
     running.await_said("going on");
     let group = format!("{prefix}shop.sink");
     let topic = format!("{prefix}{PRICES}");
-    shop.folder.until("all is committed", |_| {
+    until("all is committed", LIMIT, || {
         let ends = log.topic(&topic).unwrap().unwrap().partitions;
         let positions = log.committed(&group, &topic).unwrap();
         ends.iter().zip(positions).all(|(end, (_, position))| position >= end.end)

@@ -4,7 +4,7 @@ use bespoke_record::BatchBuilder;
 
 use super::keyspace::Keyspace;
 use super::shop::{LETTERS, PRICES, Shop, TIME_MS, gone, model, set, value};
-use crate::support::services;
+use crate::support::{LIMIT, services, until};
 
 fn keyspace() -> Keyspace {
     Keyspace::new(services::cassandra().address(), 1)
@@ -119,7 +119,7 @@ fn a_table_that_changes_under_a_host_stops_its_sink_and_says_why() {
         std::fs::write(&path, text + &line).expect("written");
     };
     line("a");
-    shop.folder.until("a row is there", |_| !shop.table().is_empty());
+    until("a row is there", LIMIT, || !shop.table().is_empty());
     shop.keyspace.cql("ALTER TABLE {ks}.prices DROP note");
     line("b");
     running.await_said("\"note\": wanted text, found no such column");

@@ -84,8 +84,8 @@ mod tests {
     #[test]
     fn a_filter_that_is_none_is_told_and_not_ignored() {
         assert!(filter(Ok("host=loud".to_owned())).is_err());
-        assert_eq!(filter(Ok(String::new())).expect("the default").to_string(), "info");
-        assert_eq!(filter(Err(VarError::NotPresent)).expect("the default").to_string(), "info");
+        assert_eq!(filter(Ok(String::new())).expect("the default").to_string(), "scylla=off,info");
+        assert_eq!(filter(Err(VarError::NotPresent)).expect("the default").to_string(), "scylla=off,info");
         assert_eq!(filter(Ok("host=debug".to_owned())).expect("a filter").to_string(), "host=debug");
     }
 }

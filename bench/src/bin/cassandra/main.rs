@@ -163,7 +163,7 @@ fn configured(folder: &Path, nodes: &str, keyspace: &str, records: Option<u64>) 
 /// Fills the topic, and writes its records as JSON lines beside the log.
 fn fill(folder: &Path, nodes: &str, records: u64) -> Result<()> {
     let config = configured(folder, nodes, "none", Some(records))?;
-    let open = Location::of(&config).open()?;
+    let open = Location::of(&config).open(&Shutdown::new())?;
     let built = assemble(&config)?;
     prepare(&built, &config, &open)?;
     run(built, &open.log(), config.log.commit_interval, Until::Drained, &Shutdown::new(), |_| {})?;
@@ -188,7 +188,7 @@ fn fill(folder: &Path, nodes: &str, records: u64) -> Result<()> {
 /// By a sink of the host.
 fn through(folder: &Path, nodes: &str, keyspace: &str) -> Result<Figures> {
     let config = configured(folder, nodes, keyspace, None)?;
-    let open = Location::of(&config).open()?;
+    let open = Location::of(&config).open(&Shutdown::new())?;
     let built = assemble(&config)?;
     prepare(&built, &config, &open)?;
     let begin = (Instant::now(), cpu_time()?);
