@@ -101,6 +101,30 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
         })
 }
 
+/// Whether a consumer cannot go on after it.
+pub(super) fn is_hopeless(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || error.rdkafka_error_code().is_some_and(|code| {
+            matches!(
+                code,
+                Code::TopicAuthorizationFailed
+                    | Code::GroupAuthorizationFailed
+                    | Code::SaslAuthenticationFailed
+                    | Code::FencedInstanceId
+                    | Code::UnreleasedInstanceId
+                    | Code::InvalidGroupId
+                    | Code::InconsistentGroupProtocol
+                    | Code::UnsupportedVersion
+            )
+        })
+}
+
+/// Seeking fails for a moment where reading has just begun.
+pub(super) fn is_erroneous_state(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::State) || matches!(error, KafkaError::Seek(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

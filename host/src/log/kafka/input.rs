@@ -16,7 +16,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::is_passing;
+use super::client::{is_erroneous_state, is_hopeless, is_passing};
 use super::cluster::{Cluster, REQUEST};
 use super::context::{Change, Context, give_up, take_up};
 use super::membership::{Fenced, is_between_generations, joined};
@@ -450,19 +450,7 @@ impl Input {
 
     /// Errors that librdkafka goes on from are told by it; others end the session.
     fn serious(&self, error: &KafkaError) -> Result<(), LogError> {
-        use rdkafka::error::RDKafkaErrorCode as Code;
-        let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
-        let hopeless = [
-            Code::TopicAuthorizationFailed,
-            Code::GroupAuthorizationFailed,
-            Code::SaslAuthenticationFailed,
-            Code::FencedInstanceId,
-            Code::UnreleasedInstanceId,
-            Code::InvalidGroupId,
-            Code::InconsistentGroupProtocol,
-            Code::UnsupportedVersion,
-        ];
-        if is_fatal || error.rdkafka_error_code().is_some_and(|code| hopeless.contains(&code)) {
+        if is_hopeless(error) {
             return Err(self.cluster.failed(error.clone()));
         }
         tracing::debug!(%error, group = self.group, topic = self.topic, "librdkafka");
@@ -502,11 +490,6 @@ impl Input {
         partitions.iter().for_each(|partition| _ = list.add_partition(&self.topic, *partition as i32));
         list
     }
-}
-
-/// Seeking fails for a moment where reading has just begun.
-fn is_erroneous_state(error: &KafkaError) -> bool {
-    error.rdkafka_error_code() == Some(rdkafka::error::RDKafkaErrorCode::State) || matches!(error, KafkaError::Seek(_))
 }
 
 impl Drop for Input {
