@@ -54,7 +54,7 @@ fn every_example_is_a_legal_pipeline() {
 }
 
 /// The heading under which `docs/configuration.md` describes a type of `config/raw.rs`.
-const HEADINGS: [(&str, &str); 14] = [
+const HEADINGS: [(&str, &str); 15] = [
     ("Pipeline", "## The file"),
     ("Log", "## [log]"),
     ("Cluster", "## [clusters.NAME]"),
@@ -64,6 +64,7 @@ const HEADINGS: [(&str, &str); 14] = [
     ("Generate", "### feed.generate"),
     ("Stage", "## [[stage]]"),
     ("Limits", "### stage.limits"),
+    ("Budget", "### stage.budget"),
     ("Output", "### stage.to"),
     ("Sink", "## [[sink]]"),
     ("Cassandra", "## [cassandra]"),

@@ -13,4 +13,5 @@ mod restart;
 mod scenarios;
 mod services;
 mod support;
+mod swap;
 mod tidy;

@@ -109,7 +109,7 @@ fn through(config: &Pipeline, part: Part) -> Result<Spent> {
     match part {
         Part::All => {}
         Part::Stage(name) => {
-            built.stages.retain(|(stage, ..)| stage.name == name);
+            built.stages.retain(|built| built.stage.name == name);
             built.sinks.clear();
         }
         Part::Sink => built.stages.clear(),

@@ -16,6 +16,7 @@ pub mod schema;
 pub mod shutdown;
 pub mod sink;
 pub mod stage;
+pub mod swap;
 pub mod table;
 pub mod wit;
 pub mod worker;

@@ -55,6 +55,12 @@ pub struct Counters {
     pub faults: Counter,
     /// Steps that happened.
     pub commits: Counter,
+    /// Times that another version of the module became live.
+    pub swaps: Counter,
+    /// Of those, times that it was the one before, because the new one went wrong.
+    pub swaps_back: Counter,
+    /// Versions of the module that were refused, or dropped from their trial.
+    pub refused: Counter,
     /// The trouble of the store that rows wait for.
     pub waiting: Waiting,
 }

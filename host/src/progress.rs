@@ -55,6 +55,8 @@ struct Reading {
     dropped: u64,
     dead_letters: u64,
     skipped: u64,
+    swaps: u64,
+    refused: u64,
     per_second: f64,
     lag: Option<u64>,
     waiting: Option<String>,
@@ -170,6 +172,8 @@ impl Line {
             dropped: counters.dropped.get(),
             dead_letters: counters.dead_letters.get(),
             skipped: counters.skipped.get(),
+            swaps: counters.swaps.get(),
+            refused: counters.refused.get(),
             waiting: counters.waiting.get(),
             per_second: if seconds > 0.0 { more / seconds } else { 0.0 },
             lag: self.lag,
@@ -191,6 +195,8 @@ impl Reading {
             (self.dropped, "dropped"),
             (self.dead_letters, "dead letters"),
             (self.skipped, "skipped"),
+            (self.swaps, "swaps"),
+            (self.refused, "modules refused"),
             (self.lag.unwrap_or(0), "to do"),
         ] {
             if number > 0 {
@@ -204,7 +210,8 @@ impl Reading {
     }
 
     fn log(&self, role: &str) {
-        let Self { records_in, records_out, dropped, dead_letters, skipped, per_second, lag, waiting } = self;
+        let Self { records_in, records_out, dropped, dead_letters, skipped, swaps, refused, per_second, lag, waiting } =
+            self;
         let per_second = per_second.round() as u64;
         tracing::info!(
             role,
@@ -214,6 +221,8 @@ impl Reading {
             dropped,
             dead_letters,
             skipped,
+            swaps,
+            modules_refused = refused,
             lag,
             waiting,
             "progress"

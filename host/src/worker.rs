@@ -64,6 +64,14 @@ pub trait Task {
     /// If there can be none.
     fn rows(&mut self) -> Result<Vec<Rows>, Stop>;
 
+    /// Between two steps: nothing is open. `standing` has the position of each partition, from which reading goes on.
+    ///
+    /// # Errors
+    /// If the worker cannot go on.
+    fn between(&mut self, _session: &mut dyn Session, _standing: &BTreeMap<u32, i64>) -> Result<Between, Stop> {
+        Ok(Between::Go)
+    }
+
     /// The step has happened, with these states.
     fn committed(&mut self, states: Vec<(u32, Bytes)>);
 
@@ -89,6 +97,17 @@ pub enum Flow {
         /// Why it ends.
         why: String,
     },
+}
+
+/// How it goes on between two steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Between {
+    /// With the next records.
+    Go,
+    /// The next step has begun: something was appended. It has these positions, also if no records come.
+    Begun(Vec<(u32, i64)>),
+    /// Records have to wait for a moment.
+    Hold,
 }
 
 /// How far the writing of rows is.
@@ -136,6 +155,8 @@ const MAX_ABORTS: u32 = 20;
 /// How long to wait for what cannot be had at the moment: twice as long each time, up to eight times. Short enough for a log
 /// that wants to be polled.
 const WAIT: Duration = Duration::from_secs(1);
+/// How long records wait at once where they have to.
+const HOLD: Duration = Duration::from_millis(2);
 /// How long rows are waited for at once: as often the group is attended.
 const SLICE: Duration = Duration::from_millis(200);
 /// How long rows are waited for when the worker is told to stop, or to give a partition up.
@@ -168,6 +189,8 @@ pub fn run(
     counters: &Counters,
 ) -> Result<(), Stop> {
     let mut step = Step::default();
+    // Where reading goes on, of the partitions that are this worker's.
+    let mut standing = BTreeMap::<u32, i64>::new();
     let (mut failed, mut waits) = (0, 0_u32);
     let mut aborts = BTreeMap::<u32, u32>::new();
     loop {
@@ -180,24 +203,39 @@ pub fn run(
                     (failed, waits) = (0, 0);
                     aborts.clear();
                 }
-                Ok(false) => abort(session, task, &mut step)?,
+                Ok(false) => abort(session, task, &mut step, &mut standing)?,
                 Err(Stop::Log(error)) if failed < MAX_FAILED_COMMITS && !stopping => {
                     failed += 1;
                     let wait = Duration::from_millis(50 << failed.min(7));
                     tracing::error!(%error, attempt = failed, wait_ms = wait.as_millis() as u64, "commit failed, trying again");
-                    abort(session, task, &mut step)?;
+                    abort(session, task, &mut step, &mut standing)?;
                     pause(wait, stop);
                 }
                 // The next run does it again.
                 Err(Stop::Log(error)) if stopping => {
                     tracing::warn!(%error, "the last step before the stop is thrown away");
-                    abort(session, task, &mut step)?;
+                    abort(session, task, &mut step, &mut standing)?;
                 }
                 Err(error) => return Err(error),
             }
         }
         if stopping {
             return Ok(());
+        }
+        if step.since.is_none() {
+            match task.between(session, &standing)? {
+                Between::Go => {}
+                Between::Begun(positions) => {
+                    step.since = Some(Instant::now());
+                    step.positions.extend(positions);
+                }
+                Between::Hold if session.attend()? => {
+                    pause(HOLD, stop);
+                    continue;
+                }
+                // Partitions come or go, which cannot wait.
+                Between::Hold => {}
+            }
         }
         let wait = step.since.map_or(IDLE, |since| pace.commit_interval.saturating_sub(since.elapsed()));
         match session.poll(pace.batch_records, wait)? {
@@ -207,28 +245,31 @@ pub fn run(
                 // Committed too, so that it is told once, and nobody waits for what is gone.
                 step.since.get_or_insert_with(Instant::now);
                 step.positions.insert(partition, to);
+                standing.insert(partition, to);
             }
             Event::Assigned { partition, state, position, note } => {
                 tracing::debug!(partition, position, state_bytes = state.as_ref().map(Bytes::len), note, "assigned");
                 task.assigned(partition, state, note.as_deref())?;
+                standing.insert(partition, position);
             }
             Event::Revoked { partition, lost } => {
                 tracing::debug!(partition, lost, "revoked");
                 if lost {
-                    abort(session, task, &mut step)?;
+                    abort(session, task, &mut step, &mut standing)?;
                 } else if step.since.is_some() {
                     match commit(session, task, &mut step, (stop, Asked::ToLeave), counters) {
                         Ok(true) => {}
-                        Ok(false) => abort(session, task, &mut step)?,
+                        Ok(false) => abort(session, task, &mut step, &mut standing)?,
                         // Done again, by whoever has the partition then.
                         Err(Stop::Log(error)) => {
                             tracing::warn!(%error, partition, "the last step before giving up a partition is thrown away");
-                            abort(session, task, &mut step)?;
+                            abort(session, task, &mut step, &mut standing)?;
                         }
                         Err(error) => return Err(error),
                     }
                 }
                 step.positions.remove(&partition);
+                standing.remove(&partition);
                 task.revoked(partition);
             }
             Event::Records { partition, batch } => {
@@ -240,6 +281,7 @@ pub fn run(
                     flow @ (Flow::Done | Flow::Commit) => {
                         if let Some(next) = batch.next_offset() {
                             step.positions.insert(partition, next);
+                            standing.insert(partition, next);
                         }
                         step.is_urgent |= flow == Flow::Commit;
                     }
@@ -255,10 +297,10 @@ pub fn run(
                             let what = "the module fails at other records each time it is given the same ones; stopped";
                             return Err(Stop::Module(what.to_owned()));
                         }
-                        abort(session, task, &mut step)?;
+                        abort(session, task, &mut step, &mut standing)?;
                     }
                     Flow::Wait => {
-                        abort(session, task, &mut step)?;
+                        abort(session, task, &mut step, &mut standing)?;
                         pause(WAIT * (1 << waits.min(3)), stop);
                         waits += 1;
                     }
@@ -341,8 +383,15 @@ fn outlast(
     }
 }
 
-fn abort(session: &mut dyn Session, task: &mut dyn Task, step: &mut Step) -> Result<(), Stop> {
+fn abort(
+    session: &mut dyn Session,
+    task: &mut dyn Task,
+    step: &mut Step,
+    standing: &mut BTreeMap<u32, i64>,
+) -> Result<(), Stop> {
     *step = Step::default();
+    // They are assigned again.
+    standing.clear();
     task.aborted();
     Ok(session.abort()?)
 }
@@ -351,6 +400,6 @@ fn abort(session: &mut dyn Session, task: &mut dyn Task, step: &mut Step) -> Res
 pub(crate) fn pause(time: Duration, stop: &AtomicBool) {
     let until = Instant::now() + time;
     while Instant::now() < until && !stop.load(Ordering::Relaxed) {
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(time.min(Duration::from_millis(10)));
     }
 }

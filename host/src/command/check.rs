@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{PIPELINE, assemble, load};
 use crate::log::{LogError, NewTopic};
-use crate::pipeline::{Location, Purpose, TopicSchema, wanted_topics};
+use crate::pipeline::{BuiltStage, Location, Purpose, TopicSchema, wanted_topics};
 use crate::table::TableError;
 
 /// What was typed.
@@ -56,9 +56,9 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
     for feed in &built.feeds {
         writeln!(out, "  feed {} -> {} ({})", feed.config.name, feed.config.topic, named(&feed.topic))?;
     }
-    for (stage, _, from) in &built.stages {
+    for BuiltStage { stage, first, from, .. } in &built.stages {
         let to: Vec<_> = stage.outputs.iter().map(|o| o.topic.as_str()).collect();
-        let function = stage.module.signature().function.name();
+        let function = first.function().name();
         writeln!(
             out,
             "  stage {}: {} ({}) -> {} of {} -> {}",
@@ -66,7 +66,7 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
             stage.from,
             named(from),
             function,
-            stage.module.name(),
+            first.module.name(),
             to.join(", ")
         )?;
     }

@@ -8,10 +8,11 @@ use std::collections::{HashMap, VecDeque};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use bespoke_boundary::{Output, Plan, Schema, output_schema};
+use bespoke_boundary::{Schema, output_schema};
 use bespoke_record::{Batch, BatchBuilder, Entry};
 use bytes::Bytes;
 
@@ -26,7 +27,8 @@ use crate::metrics::Counters;
 use crate::module::{Fault, Instance, Limits, Module, THREAD_STACK_BYTES};
 use crate::schema::framing::{self, Frame, SchemaId};
 use crate::shutdown::Shutdown;
-use crate::stage::{Destination, NoSchema, OnError, Schemas, Stage, StageTask, Writers};
+use crate::stage::{Destination, NoSchema, OnError, Schemas, Stage, StageTask, Version, Writers};
+use crate::swap::{self, Director, Terms, Watched, Workshop};
 use crate::worker::{Pace, Stop};
 
 /// Where a module reads and writes when there are no topics.
@@ -53,10 +55,12 @@ impl Schemas for OneSchema {
 /// If the module cannot be used, or breaks for good.
 pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown: &Shutdown) -> Result<bool> {
     let schema = Arc::new(schema_in(schema)?);
-    let module = Arc::new(Module::load(&sandbox()?, module, Limits::default())?);
+    let (path, sandbox) = (module, sandbox()?);
+    let module = Arc::new(Module::load(&sandbox, path, Limits::default())?);
+    let settings: Arc<[(String, String)]> = settings.into();
     // Settings that it refuses are known now.
     let refused = |fault: Fault| Usage::new(format!("module `{}` does not start: {fault}", module.name()));
-    Instance::new(&module, settings).map_err(refused)?;
+    Instance::new(&module, &settings).map_err(refused)?;
     let signature = module.signature();
     let frame = Frame::Prefix(framing::prefix(ID));
     let (mut outputs, mut written) = (Vec::new(), HashMap::new());
@@ -64,35 +68,34 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
         let topic = name.unwrap_or("output").to_owned();
         let json =
             output_schema(signature, i, &schema, &topic).with_context(|| format!("module `{}`", module.name()))?;
-        let made = Schema::parse(&json)?;
-        written.insert(topic.clone(), (made, name.is_some()));
-        outputs.push(Destination { topic, key: None, frame });
+        let made = Arc::new(Schema::parse(&json)?);
+        written.insert(topic.clone(), (made.clone(), name.is_some()));
+        outputs.push(Destination { name: name.map(str::to_owned), topic, schema: made, key: None, frame });
     }
-    let typed: Vec<_> = outputs
-        .iter()
-        .filter_map(|o| written.get(&o.topic))
-        .map(|(schema, _)| Output { schema, prefix: frame.prefix().to_vec() })
-        .collect();
-    let plan =
-        Plan::compile(signature.clone(), &schema, &typed).with_context(|| format!("module `{}`", module.name()))?;
-    let stage = Stage {
+    let stage = Arc::new(Stage {
         name: module.name().to_owned(),
         from: INPUT.to_owned(),
-        settings: settings.to_vec(),
-        plan: Arc::new(plan),
+        reader: schema.clone(),
         outputs,
         dead_letters: DEAD_LETTERS.to_owned(),
         on_error: OnError::DeadLetter,
         max_dead_letters_in_a_row: 100,
         provenance: false,
-        module,
-    };
+        // There is no place for it.
+        ledger: None,
+    });
+    let first = Arc::new(Version::compile(&stage, 1, module, settings.clone())?);
     let counters = Arc::new(Counters::default());
+    let director = Director::new(stage, first, Terms::default(), counters.clone());
+    let workshop = Workshop { sandbox, limits: Limits::default(), kept: None, source: None };
+    let halt = Arc::new(AtomicBool::new(false));
+    let watched = Watched { director: director.clone(), workshop, path: path.to_owned(), settings };
+    let watcher = swap::watch(watched, halt.clone())?;
     let task_counters = counters.clone();
     let shutdown = shutdown.clone();
     let run = move || {
         let writers = Writers::new(Arc::new(OneSchema(schema.clone())), schema.clone());
-        let mut task = StageTask::new(Arc::new(stage), writers, task_counters.clone());
+        let mut task = StageTask::new(&director, writers, task_counters.clone());
         let source =
             open_file(None, Format::Jsonl, &schema, false, None).map_err(|e| Stop::Policy(format!("{INPUT}: {e}")))?;
         let mut session = PipeSession::new(source, written, shutdown.clone());
@@ -105,7 +108,11 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
     };
     // Modules may use more stack than the main thread is sure to have.
     let thread = std::thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn(run)?;
-    let rejected = thread.join().map_err(|_| anyhow!("the worker panicked; this is a bug of the host"))??;
+    let ended = thread.join();
+    halt.store(true, Ordering::Relaxed);
+    // It has nothing left to tell.
+    let _ = watcher.join();
+    let rejected = ended.map_err(|_| anyhow!("the worker panicked; this is a bug of the host"))??;
     let letters = counters.dead_letters.get() + rejected;
     tracing::info!(
         records_in = counters.records_in.get(),
@@ -120,7 +127,7 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
 /// Standard input and output as a log of one step.
 struct PipeSession {
     source: Box<dyn Source>,
-    outputs: HashMap<String, (Schema, bool)>,
+    outputs: HashMap<String, (Arc<Schema>, bool)>,
     shutdown: Shutdown,
     announced: bool,
     /// Batches of the open step, in case it is done again, and those that are to be handed out again.
@@ -137,7 +144,7 @@ struct PipeSession {
 }
 
 impl PipeSession {
-    fn new(source: Box<dyn Source>, outputs: HashMap<String, (Schema, bool)>, shutdown: Shutdown) -> Self {
+    fn new(source: Box<dyn Source>, outputs: HashMap<String, (Arc<Schema>, bool)>, shutdown: Shutdown) -> Self {
         Self {
             source,
             outputs,

@@ -153,7 +153,7 @@ fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: 
     prepare(&built, config, &log)?;
     if let Some(only) = only {
         // All of it was brought together, because its schemas come from the stages before it.
-        built.stages.retain(|(stage, ..)| stage.name == only);
+        built.stages.retain(|built| built.stage.name == only);
         built.feeds.clear();
         built.sinks.clear();
     }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
 use toml::Spanned;
+
+use crate::swap::Watch;
 
 /// One address or several.
 #[derive(Debug)]
@@ -14,6 +16,10 @@ pub struct Addresses(pub Vec<Spanned<String>>);
 /// Text, or a number or truth value that is taken as its text.
 #[derive(Clone, Debug)]
 pub struct Scalar(pub String);
+
+/// How a module's file is watched: `true`, `false` or `"poll"`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watching(pub Watch);
 
 /// How often something is kept: everywhere, or in each of some places.
 #[derive(Debug)]
@@ -83,6 +89,31 @@ impl<'de> Deserialize<'de> for Scalar {
             }
         }
         deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+// === impl Watching ===
+
+impl<'de> Deserialize<'de> for Watching {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WatchingVisitor;
+        impl Visitor<'_> for WatchingVisitor {
+            type Value = Watching;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false or \"poll\"")
+            }
+
+            fn visit_bool<E>(self, watches: bool) -> Result<Watching, E> {
+                Ok(Watching(if watches { Watch::Notified } else { Watch::Off }))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Watching, E> {
+                let is_poll = text == "poll";
+                is_poll.then_some(Watching(Watch::Poll)).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(WatchingVisitor)
     }
 }
 

@@ -25,6 +25,7 @@ use crate::schema::framing::Form;
 use crate::schema::{Compatibility, SubjectNames, http};
 use crate::sink::Ttl;
 use crate::stage::OnError;
+use crate::swap::Terms;
 use crate::table::cassandra::Settings;
 use crate::table::{FineTimes, Nulls};
 
@@ -36,6 +37,7 @@ mod forms;
 mod names;
 mod raw;
 mod schemas;
+mod swap;
 mod topics;
 mod validate;
 
@@ -68,6 +70,8 @@ pub struct Pipeline {
     pub tables: BTreeMap<String, Table>,
     /// The dead-letter topic.
     pub dead_letters: DeadLetterTopic,
+    /// The folder that keeps the modules that ran.
+    pub modules: PathBuf,
 }
 
 /// Where topics live.
@@ -228,6 +232,8 @@ pub struct Stage {
     pub limits: Limits,
     /// Whether each record tells which module made it.
     pub provenance: Provenance,
+    /// How it changes its module while it runs.
+    pub swap: Terms,
 }
 
 /// Where the answers of a stage go.

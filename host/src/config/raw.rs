@@ -12,7 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
-pub use super::forms::{Addresses, Factors, Scalar};
+pub use super::forms::{Addresses, Factors, Scalar, Watching};
 use super::{Durability, Format, Guarantee, OnError, Provenance};
 use crate::schema::framing::Form;
 use crate::schema::{Compatibility, SubjectNames};
@@ -222,6 +222,28 @@ pub struct Stage {
     /// Whether each record tells which module made it. Default: `none`.
     #[serde(default)]
     pub provenance: Provenance,
+    /// Whether the module is swapped when its file changes. Default: true.
+    #[serde(default)]
+    pub watch: Watching,
+    /// After so many batches a new version has passed its trial. Default: 16.
+    pub trial_batches: Option<Spanned<i64>>,
+    /// After this time it has passed with what it has seen. Default: 2000.
+    pub trial_time_ms: Option<Spanned<i64>>,
+    /// For so long the version before may come back. Default: 30000.
+    pub guard_time_ms: Option<Spanned<i64>>,
+    /// What a new version may do worse.
+    #[serde(default)]
+    pub budget: Budget,
+}
+
+/// `stage.budget`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// The share of records that it may fail at beyond the version before. Default: 0.01.
+    pub error_share: Option<Spanned<f64>>,
+    /// How many times the time per record of the version before it may take. Default: 10.
+    pub time_factor: Option<Spanned<f64>>,
 }
 
 /// `stage.limits`

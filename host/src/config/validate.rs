@@ -58,6 +58,10 @@ pub(super) fn pipeline(raw: raw::Pipeline, dir: &Path, document: &mut Document<'
     let sinks = raw.sink.into_iter().map(|sink| check.sink(sink, &tables, &mut topics)).collect();
     let topics = topics.finish(&dead_letters.topic, &mut check);
     let create_topics = raw.create_topics.unwrap_or(embedded);
+    let modules = match &log.kind {
+        LogKind::Embedded { path, .. } => path.with_extension("modules"),
+        LogKind::Kafka(_) => check.data(&name).with_extension("modules"),
+    };
     let is_sound = check.document.is_sound();
     is_sound.then_some(Pipeline {
         name,
@@ -72,6 +76,7 @@ pub(super) fn pipeline(raw: raw::Pipeline, dir: &Path, document: &mut Document<'
         cassandra,
         tables,
         dead_letters,
+        modules,
     })
 }
 
@@ -124,11 +129,15 @@ impl Check<'_, '_> {
     }
 
     fn share(&mut self, share: Option<&Spanned<f64>>, default: f64) -> f64 {
-        let Some(share) = share else { return default };
-        if !(0.0..=1.0).contains(share.get_ref()) {
-            self.fault(&share.span(), Fault::Range { value: *share.get_ref(), min: 0.0, max: 1.0 });
+        self.number(share, default, 0.0, 1.0)
+    }
+
+    pub(super) fn number(&mut self, number: Option<&Spanned<f64>>, default: f64, min: f64, max: f64) -> f64 {
+        let Some(number) = number else { return default };
+        if !(min..=max).contains(number.get_ref()) {
+            self.fault(&number.span(), Fault::Range { value: *number.get_ref(), min, max });
         }
-        *share.get_ref()
+        *number.get_ref()
     }
 
     pub(super) fn retention(&mut self, age: Option<&Spanned<i64>>, bytes: Option<&Spanned<i64>>) -> Retention {
@@ -281,6 +290,7 @@ impl Check<'_, '_> {
         let raw = raw.into_inner();
         let name = self.reader(&raw.name);
         topics.read(&raw.from, self);
+        let swap = super::swap::terms(&raw, self);
         let to = self.to(raw.to, &raw.from, topics);
         let memory_mb = self.range(raw.limits.memory_mb.as_ref(), 256, 1, MAX_MEMORY_MB);
         let time_ms = self.range(raw.limits.time_ms.as_ref(), 1000, 1, MAX_TIME_MS);
@@ -301,6 +311,7 @@ impl Check<'_, '_> {
                 answer_bytes: answer_mb as usize * MB,
             },
             provenance: raw.provenance,
+            swap,
         }
     }
 

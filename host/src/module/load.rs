@@ -93,13 +93,21 @@ impl Module {
     /// # Errors
     /// Everything that can be wrong with it before it meets a schema.
     pub fn load(sandbox: &Sandbox, path: &Path, limits: Limits) -> Result<Self, LoadError> {
+        Self::from_bytes(sandbox, path, &Self::read(path)?, limits)
+    }
+
+    /// Reads the bytes of a file that may be a module.
+    ///
+    /// # Errors
+    /// [`LoadError::Read`], and [`LoadError::NotAComponent`] if it is too large for one.
+    pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
         let read = |source| LoadError::Read { path: path.to_owned(), source };
         let length = std::fs::metadata(path).map_err(read)?.len();
         if length > MAX_FILE_BYTES {
             let what = format!("it has {length} bytes, and modules have at most {MAX_FILE_BYTES}");
             return Err(LoadError::NotAComponent { path: path.to_owned(), what });
         }
-        Self::from_bytes(sandbox, path, &std::fs::read(path).map_err(read)?, limits)
+        std::fs::read(path).map_err(read)
     }
 
     /// As [`Module::load`], of bytes that were read from `path`.
@@ -160,7 +168,7 @@ impl Module {
             limits,
             name: name.into(),
             signature,
-            digest: Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect(),
+            digest: digest_of(bytes),
             size_bytes: bytes.len(),
             imports,
             configure,
@@ -209,6 +217,12 @@ impl Module {
     pub fn is_stateful(&self) -> bool {
         self.state.is_some()
     }
+}
+
+/// SHA-256 of a module's bytes, in hexadecimal.
+#[must_use]
+pub fn digest_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The first eight bytes tell a component from a core module.

@@ -17,7 +17,7 @@ mod sandbox;
 
 pub use fault::{Fault, FaultKind};
 pub use instance::Instance;
-pub use load::{LoadError, Module};
+pub use load::{LoadError, Module, digest_of};
 pub use sandbox::{Sandbox, THREAD_STACK_BYTES};
 
 /// What a module may use.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bespoke_boundary::{Mismatch, Output, Plan, names, output_schema};
+use bespoke_boundary::{Mismatch, Plan, names, output_schema};
 
 use super::open::{OpenLog, TableStores};
 use super::schemas::{SchemaStore, TopicSchema};
@@ -14,7 +14,8 @@ use crate::module::{Instance, LoadError, Module, Sandbox};
 use crate::schema::framing::Frame;
 use crate::schema::{DirError, RegistryError, SchemaDir};
 use crate::sink::{ColumnsError, RowPlan, Sink, Wanted, check_ttl, table_spec};
-use crate::stage::{Destination, KeyError, KeyPlan, Stage};
+use crate::stage::{Destination, KeyError, KeyPlan, Stage, Unfit, Version};
+use crate::swap::{Kept, Ledger};
 
 /// A pipeline that is ready to run.
 pub struct Built {
@@ -32,10 +33,25 @@ pub struct Built {
     pub schemas: Arc<SchemaStore>,
     /// The topic of dead letters.
     pub dead_letters: String,
+    /// The engine of all modules.
+    pub sandbox: Sandbox,
+    /// Where modules are kept.
+    pub kept: Kept,
 }
 
-/// A stage, what the file says of it, and the schema of the topic that it reads.
-pub type BuiltStage = (Arc<Stage>, config::Stage, TopicSchema);
+/// A stage and the version that it starts with.
+pub struct BuiltStage {
+    /// The stage.
+    pub stage: Arc<Stage>,
+    /// The module that it starts with.
+    pub first: Arc<Version>,
+    /// The bytes of that module.
+    pub bytes: Vec<u8>,
+    /// What the file says of it.
+    pub config: config::Stage,
+    /// The schema of the topic that it reads.
+    pub from: TopicSchema,
+}
 
 /// A sink, what the file says of it, and the schema of the topic that it reads.
 pub type BuiltSink = (Arc<Sink>, config::Sink, TopicSchema);
@@ -196,6 +212,8 @@ pub fn build(
         sinks,
         schemas: builder.schemas,
         dead_letters: config.dead_letters.topic.clone(),
+        sandbox: sandbox.clone(),
+        kept: Kept::new(config.modules.clone()),
     })
 }
 
@@ -209,6 +227,9 @@ pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), B
         for topic in wanted_topics(&built.topics, &*log)? {
             log.create_topic(&topic)?;
         }
+    }
+    if !built.stages.is_empty() {
+        Ledger::ensure(&*log, &Ledger::topic(&built.name))?;
     }
     for name in built.topics.keys().filter(|_| !config.create_topics) {
         log.topic(name)?.ok_or_else(|| LogError::NoTopic(name.clone()))?;
@@ -297,14 +318,15 @@ impl Builder<'_> {
     fn stage(&mut self, config: &config::Stage) -> Result<BuiltStage, BuildError> {
         let stage = || config.name.clone();
         let from = self.topic("stage", &config.name, &config.from)?;
-        let module = Module::load(self.sandbox, &config.module, config.limits)
-            .map_err(|source| BuildError::Module { stage: stage(), source })?;
+        let no_module = |source| BuildError::Module { stage: stage(), source };
+        let bytes = Module::read(&config.module).map_err(no_module)?;
+        let module = Module::from_bytes(self.sandbox, &config.module, &bytes, config.limits).map_err(no_module)?;
         let module = Arc::new(module);
+        let settings: Arc<[(String, String)]> = config.settings.clone().into();
         let mismatch = |source| BuildError::Mismatch { stage: stage(), module: module.name().to_owned(), source };
         let signature = module.signature();
         Plan::check_input(signature, &from.schema).map_err(mismatch)?;
         let outputs = outputs_in_order(&config.name, &config.to, &signature.answer.outputs())?;
-        let mut schemas = Vec::new();
         let mut destinations = Vec::new();
         for (i, output) in outputs.iter().enumerate() {
             let topic = match self.topics.get(&output.topic) {
@@ -322,28 +344,25 @@ impl Builder<'_> {
                 self.keys.insert(output.topic.clone(), kept);
             }
             let frame = self.frame(&output.topic, &topic)?;
-            destinations.push(Destination { topic: output.topic.clone(), key, frame });
-            schemas.push((topic, frame));
+            let name = signature.answer.outputs()[i].map(str::to_owned);
+            destinations.push(Destination { name, topic: output.topic.clone(), schema: topic.schema, key, frame });
         }
-        let typed: Vec<Output<'_>> =
-            schemas.iter().map(|(s, frame)| Output { schema: &s.schema, prefix: frame.prefix().to_vec() }).collect();
-        let plan = Plan::compile(signature.clone(), &from.schema, &typed).map_err(mismatch)?;
-        if let Err(fault) = Instance::new(&module, &config.settings) {
+        if let Err(fault) = Instance::new(&module, &settings) {
             return Err(BuildError::Start { stage: stage(), module: module.name().to_owned(), why: fault.to_string() });
         }
         let built = Stage {
             name: stage(),
             from: config.from.clone(),
-            module,
-            settings: config.settings.clone(),
-            plan: Arc::new(plan),
+            reader: from.schema.clone(),
             outputs: destinations,
             dead_letters: self.config.dead_letters.topic.clone(),
             on_error: config.on_error,
             max_dead_letters_in_a_row: config.max_dead_letters_in_a_row,
             provenance: config.provenance == config::Provenance::Header,
+            ledger: Some(Ledger::topic(&self.config.name)),
         };
-        Ok((Arc::new(built), config.clone(), from))
+        let first = Version::compile(&built, 1, module, settings).map_err(|source| unfit(stage(), source))?;
+        Ok(BuiltStage { stage: Arc::new(built), first: Arc::new(first), bytes, config: config.clone(), from })
     }
 
     fn sink(&mut self, config: &config::Sink) -> Result<BuiltSink, BuildError> {
@@ -376,6 +395,14 @@ impl Builder<'_> {
             dead_letters: self.config.dead_letters.topic.clone(),
         };
         Ok((Arc::new(sink), config.clone(), from))
+    }
+}
+
+/// What does not fit, as it is told of a stage that is to start.
+fn unfit(stage: String, unfit: Unfit) -> BuildError {
+    match unfit {
+        Unfit::Mismatch { module, source } => BuildError::Mismatch { stage, module, source },
+        other => BuildError::Outputs { stage, what: other.to_string() },
     }
 }
 

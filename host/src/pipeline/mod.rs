@@ -9,7 +9,7 @@ mod run;
 mod schemas;
 mod topics;
 
-pub use build::{BuildError, Built, BuiltFeed, build, prepare};
+pub use build::{BuildError, Built, BuiltFeed, BuiltStage, build, prepare};
 pub use open::{Location, OpenLog, TableStores};
 pub use run::{Outcome, Until, Watched, run};
 pub use schemas::{Naming, Purpose, SchemaStore, TopicSchema};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::build::Built;
+use super::build::{Built, BuiltStage};
 use crate::aside::Aside;
 use crate::config;
 use crate::feed::{FeedTask, Open, Source, open_file, open_generator, run_feed};
@@ -15,6 +15,7 @@ use crate::metrics::Counters;
 use crate::module::THREAD_STACK_BYTES;
 use crate::sink::SinkTask;
 use crate::stage::{StageTask, Writers};
+use crate::swap::{self, Director, Watch, Workshop};
 use crate::worker::{Pace, Stop, Task};
 use bespoke_boundary::Schema;
 
@@ -97,16 +98,22 @@ pub fn run(
         let stop = stop.clone();
         feeds.push(spawn(role, move || run_feed(session, task, stop.flag())));
     }
-    for (stage, config, from) in built.stages {
+    let mut watchers = Vec::new();
+    for BuiltStage { stage, first, bytes, config, from } in built.stages {
         let role = format!("stage {}", stage.name);
         let counters = Arc::new(Counters::default());
         watch(&role, &counters);
+        let group = format!("{}.{}", built.name, stage.name);
+        if let Err(error) = built.kept.keep(&bytes) {
+            tracing::warn!(role, %error, folder = %built.kept.dir().display(), "the module cannot be kept");
+        }
+        let settings = first.settings.clone();
+        let director = Director::new(stage.clone(), first, config.swap, counters.clone());
         let pace = Pace { batch_records: config.batch_records, commit_interval };
         let task = || {
             let writers = Writers::new(built.schemas.clone(), from.schema.clone());
-            Ok(StageTask::new(stage.clone(), writers, counters.clone()))
+            Ok(StageTask::new(&director, writers, counters.clone()))
         };
-        let group = format!("{}.{}", built.name, stage.name);
         readers.push(Reader {
             group: group.clone(),
             topic: stage.from.clone(),
@@ -114,6 +121,16 @@ pub fn run(
             unread: BTreeMap::new(),
         });
         start(log, &mut workers, &role, &group, (&stage.from, config.workers), pace, (&halt, &counters), task)?;
+        if config.swap.watch != Watch::Off {
+            let source = swap::Source { log: log.clone(), group, schemas: built.schemas.clone() };
+            let workshop = Workshop {
+                sandbox: built.sandbox.clone(),
+                limits: config.limits,
+                kept: Some(built.kept.clone()),
+                source: Some(source),
+            };
+            watchers.push(swap::Watched { director, workshop, path: config.module, settings });
+        }
     }
     for (sink, config, from) in built.sinks {
         let role = format!("sink {}", sink.name);
@@ -133,6 +150,7 @@ pub fn run(
         });
         start(log, &mut workers, &role, &group, (&sink.from, config.workers), pace, (&halt, &counters), task)?;
     }
+    let watchers: Vec<_> = watchers.into_iter().filter_map(|watched| watch_module(watched, &halt)).collect();
     let mut outcome = Outcome { counted: watched, ..Outcome::default() };
     let feeds_done = |feeds: &[Worker]| feeds.iter().all(|f| f.thread.is_finished());
     let read = |watched: &Watched| watched.iter().map(|(_, counters)| counters.records_in.get()).sum::<u64>();
@@ -169,7 +187,19 @@ pub fn run(
     join(feeds, &mut outcome);
     halt.store(true, Ordering::Relaxed);
     join(workers, &mut outcome);
+    for watcher in watchers {
+        if watcher.join().is_err() {
+            tracing::error!("what watches a module panicked; this is a bug of the host");
+        }
+    }
     Ok(outcome)
+}
+
+/// Watches the file of a module. A stage whose module cannot be watched runs all the same.
+fn watch_module(watched: swap::Watched, halt: &Arc<AtomicBool>) -> Option<JoinHandle<()>> {
+    let stage = watched.director.stage().name.clone();
+    let started = swap::watch(watched, halt.clone());
+    started.inspect_err(|error| tracing::warn!(stage, %error, "no thread to watch its module")).ok()
 }
 
 /// How a feed opens its source, as the configuration has it.

@@ -1,43 +1,45 @@
 //! A stage: one topic in, one module, one or more topics out.
 //!
-//! [`StageTask`] is the [`crate::worker::Task`] of one worker. It owns the instances of the module: one for all
-//! partitions if the module keeps no state, else one per partition, so that the state moves with the partition. A record
-//! that cannot be handled becomes a dead letter, alone: bytes that are not Avro before the module sees them, records that
-//! the module rejects by its answer, and the one record that breaks a call, by the `search`.
+//! A [`Stage`] is what stays as it is while the host runs; a [`Version`] is one module for it, which can be swapped
+//! ([`crate::swap`]). [`StageTask`] is the [`crate::worker::Task`] of one worker. It owns the instances of the module: one
+//! for all partitions if the module keeps no state, else one per partition, so that the state moves with the partition. A
+//! record that cannot be handled becomes a dead letter, alone: bytes that are not Avro before the module sees them, records
+//! that the module rejects by its answer, and the one record that breaks a call, by the `search`.
 
+mod answered;
+mod candidate;
+mod change;
 mod emit;
+mod instances;
 mod key;
 mod search;
 mod task;
+mod version;
 mod writers;
 
 use std::sync::Arc;
 
-use bespoke_boundary::Plan;
+use bespoke_boundary::Schema;
 use bespoke_record::Full;
 use serde::Deserialize;
 
-use crate::module::Module;
 use crate::schema::framing::Frame;
 
 pub use emit::{EmitError, Emitter};
 pub use key::{KeyError, KeyPlan};
 pub use task::StageTask;
+pub use version::{Unfit, Version};
 pub use writers::{NoSchema, Schemas, Writers};
 
-/// Everything about a stage that its workers share.
+/// Everything about a stage that its workers share and no swap changes.
 pub struct Stage {
     /// The stage's name.
     pub name: String,
     /// The topic that it reads.
     pub from: String,
-    /// The module.
-    pub module: Arc<Module>,
-    /// The module's settings.
-    pub settings: Vec<(String, String)>,
-    /// How records go through it.
-    pub plan: Arc<Plan>,
-    /// Where its outputs go, in the order of the module's outputs.
+    /// The schema that its records are brought to.
+    pub reader: Arc<Schema>,
+    /// Where its outputs go.
     pub outputs: Vec<Destination>,
     /// Where dead letters go.
     pub dead_letters: String,
@@ -47,13 +49,19 @@ pub struct Stage {
     pub max_dead_letters_in_a_row: u64,
     /// Whether every record carries the module's digest.
     pub provenance: bool,
+    /// The topic that says which module had which records, if that is written down.
+    pub ledger: Option<String>,
 }
 
 /// Where the records of one output go.
 #[derive(Debug)]
 pub struct Destination {
+    /// What modules call the output, if they have several.
+    pub name: Option<String>,
     /// The topic.
     pub topic: String,
+    /// The schema of its values.
+    pub schema: Arc<Schema>,
     /// The fields that make the key. None keeps the key of the input, which only `process` can.
     pub key: Option<KeyPlan>,
     /// How its values name their schema.
@@ -79,17 +87,23 @@ pub const MODULE_HEADER: &str = "bespoke.module";
 // === impl Stage ===
 
 impl Stage {
-    /// An emitter for an output, with the headers that all of its records get.
+    /// An emitter for what a version answers, with the headers that all records of an output get.
     ///
     /// # Errors
     /// [`Full`], if the arena has no room for them.
-    pub fn emitter(&self, destination: &Destination, arena: Vec<u8>, records: usize) -> Result<Emitter, Full> {
+    pub fn emitter(
+        &self,
+        version: &Version,
+        destination: &Destination,
+        arena: Vec<u8>,
+        records: usize,
+    ) -> Result<Emitter, Full> {
         let mut emitter = Emitter::new(arena, records);
         if let Some((name, value)) = destination.frame.header() {
             emitter.header(name, value)?;
         }
         if self.provenance {
-            emitter.header(MODULE_HEADER, self.module.digest().as_bytes())?;
+            emitter.header(MODULE_HEADER, version.module.digest().as_bytes())?;
         }
         Ok(emitter)
     }

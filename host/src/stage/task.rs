@@ -1,33 +1,40 @@
 //! One worker's share of a stage.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use bespoke_boundary::{About, Exchange, Function, Verdict};
+use bespoke_boundary::{About, Exchange};
 use bespoke_record::Batch;
 use bytes::Bytes;
 
-use super::emit::{EmitError, Emitter, reason};
+use super::answered::{Bad, Called, answered, full};
+use super::candidate::{Candidate, Live};
+use super::change::Change;
+use super::emit::Emitter;
+use super::instances::Instances;
 use super::search::Search;
 use super::writers::{NoSchema, Writers};
 use super::{OnError, Stage};
 use crate::dead_letter::{DeadLetters, Kind};
-use crate::log::{LogError, Session};
+use crate::log::Session;
 use crate::metrics::Counters;
-use crate::module::{Fault, FaultKind, Instance};
+use crate::module::{Fault, FaultKind};
 use crate::schema::framing;
+use crate::swap::Director;
 use crate::table::Rows;
-use crate::worker::{Flow, Stop, Task};
+use crate::worker::{Between, Flow, Stop, Task};
 
 /// A stage's worker: instances of the module, and what is known of each partition.
 pub struct StageTask {
-    stage: Arc<Stage>,
-    writers: Writers,
+    pub(super) stage: Arc<Stage>,
+    pub(super) writers: Writers,
     counters: Arc<Counters>,
-    /// By partition, or under [`SHARED`] if the module keeps no state.
-    instances: HashMap<u32, Instance>,
-    partitions: HashMap<u32, Partition>,
+    pub(super) live: Instances,
+    pub(super) candidate: Option<Candidate>,
+    pub(super) change: Change,
+    pub(super) partitions: HashMap<u32, Partition>,
     exchange: Exchange,
     /// Dead letters without a record between them that was handled.
     letters_in_a_row: u64,
@@ -39,22 +46,19 @@ pub struct StageTask {
 
 /// What is known of a partition.
 #[derive(Default)]
-struct Partition {
+pub(super) struct Partition {
     /// The state of the last commit.
-    committed: Option<Bytes>,
+    pub committed: Option<Bytes>,
     /// A later state, of records that are done but not committed: from a search until the commit after it, because the
     /// last record of a search may break the instance.
-    checkpoint: Option<Bytes>,
-    search: Option<Search>,
-    /// Whether records came since the last commit.
-    touched: bool,
+    pub checkpoint: Option<Bytes>,
+    pub search: Option<Search>,
+    /// Whether its state may be another since the last commit.
+    pub touched: bool,
+    /// The number of the version that is written down as having it, and the same in the open step.
+    pub fenced: Option<u64>,
+    pub fencing: Option<u64>,
 }
-
-/// The key of the only instance of a module without state.
-const SHARED: u32 = u32::MAX;
-
-/// A record that cannot be handled: its index in the batch, and why.
-type Bad = (usize, Kind, String);
 
 /// Why a call came to nothing.
 enum Failed {
@@ -67,12 +71,15 @@ enum Failed {
 impl StageTask {
     /// A worker that has nothing assigned yet.
     #[must_use]
-    pub fn new(stage: Arc<Stage>, writers: Writers, counters: Arc<Counters>) -> Self {
+    pub fn new(director: &Arc<Director>, writers: Writers, counters: Arc<Counters>) -> Self {
+        let (change, live) = Change::enlist(director);
         Self {
-            stage,
+            stage: director.stage().clone(),
             writers,
             counters,
-            instances: HashMap::new(),
+            live: Instances::of(live),
+            candidate: None,
+            change,
             partitions: HashMap::new(),
             exchange: Exchange::default(),
             letters_in_a_row: 0,
@@ -81,23 +88,33 @@ impl StageTask {
         }
     }
 
-    fn slot(&self, partition: u32) -> u32 {
-        if self.stage.module.is_stateful() { partition } else { SHARED }
+    fn is_stateful(&self) -> bool {
+        self.live.version.module.is_stateful()
     }
 
-    /// The instance for a partition, made anew and given its state if there is none.
-    fn instance(&mut self, partition: u32) -> Result<&mut Instance, Stop> {
-        let slot = self.slot(partition);
-        if !self.instances.contains_key(&slot) {
-            let stop = |fault: Fault| Stop::Module(format!("module `{}`: {fault}", self.stage.module.name()));
-            let mut instance = Instance::new(&self.stage.module, &self.stage.settings).map_err(stop)?;
-            let known = self.partitions.get(&partition);
-            if let Some(state) = known.and_then(|p| p.checkpoint.as_ref().or(p.committed.as_ref())) {
-                instance.restore(state).map_err(stop)?;
-            }
-            self.instances.insert(slot, instance);
+    /// What a fault means that no record has to do with.
+    pub(super) fn broken(&self, fault: &Fault) -> Stop {
+        Stop::Module(format!("module `{}`: {fault}", self.live.version.module.name()))
+    }
+
+    /// Makes the live instance for a partition, if there is none.
+    fn ready(&mut self, partition: u32) -> Result<(), Stop> {
+        let known = self.partitions.get(&partition);
+        let state = known.and_then(|p| p.checkpoint.as_ref().or(p.committed.as_ref()));
+        match self.live.get(partition, state) {
+            Ok(_) => Ok(()),
+            Err(fault) => Err(self.broken(&fault)),
         }
-        self.instances.get_mut(&slot).ok_or_else(|| Stop::Module("the instance is gone".to_owned()))
+    }
+
+    /// The state of the live instance, if the module keeps one.
+    fn snapshot(&mut self, partition: u32) -> Result<Option<Bytes>, Stop> {
+        self.ready(partition)?;
+        match self.live.existing(partition).map(|instance| instance.snapshot()) {
+            Some(Ok(state)) => Ok(state),
+            Some(Err(fault)) => Err(self.broken(&fault)),
+            None => Ok(None),
+        }
     }
 
     /// Stages the records of a range, calls the module and appends what it answers. None of it has happened if the call
@@ -109,11 +126,11 @@ impl StageTask {
         batch: &Batch,
         range: Range<usize>,
     ) -> Result<Result<(), Failed>, Stop> {
-        let stage = self.stage.clone();
+        let (stage, version) = (self.stage.clone(), self.live.version.clone());
         let mut bad: Vec<Bad> = Vec::new();
         let mut tombstones = Vec::new();
         let about = About { batch, topic: &stage.from, partition };
-        self.exchange.begin(&stage.plan, range.len());
+        self.exchange.begin(&version.plan, range.len());
         for index in range.clone() {
             let Some(value) = batch.entries()[index].value else {
                 tombstones.push(index);
@@ -128,7 +145,7 @@ impl StageTask {
             };
             match self.writers.get(id) {
                 Ok(resolution) => {
-                    if let Err(error) = self.exchange.push(&stage.plan, &about, index, datum, resolution) {
+                    if let Err(error) = self.exchange.push(&version.plan, &about, index, datum, resolution) {
                         bad.push((index, Kind::Decode, format!("not a record of schema {id}: {error}")));
                     }
                 }
@@ -136,135 +153,55 @@ impl StageTask {
                 Err(NoSchema::Unavailable(why)) => return Ok(Err(Failed::Schema(why))),
             }
         }
-        if !self.exchange.is_empty() {
-            let mut exchange = std::mem::take(&mut self.exchange);
-            let instance = self.instance(partition)?;
-            let called = instance.call(&mut exchange, &stage.plan, batch.arena()).map(|_| ());
-            self.exchange = exchange;
-            if let Err(fault) = called {
+        let called = Called { batch, range: &range, tombstones: &tombstones };
+        let records = self.exchange.len() as u64;
+        let mut time = Duration::ZERO;
+        if records > 0 {
+            self.ready(partition)?;
+            // Two versions are compared, or they are not.
+            let begun = self.is_compared().then(Instant::now);
+            if let Some(instance) = self.live.existing(partition)
+                && let Err(fault) = instance.call(&mut self.exchange, &version.plan, batch.arena())
+            {
                 return Ok(Err(Failed::Call(fault)));
             }
-        }
-        let answered = self.exchange.len();
-        match stage.plan.signature().function {
-            Function::Process => {
-                let (emitter, dropped) = self.answers_of_batch(batch, &tombstones, &mut bad)?;
-                if let Some(fault) = self.too_large(session, 0, &emitter) {
-                    return Ok(Err(Failed::Call(fault)));
-                }
-                self.counters.dropped.add(dropped);
-                self.counters.records_out.add(emitter.len() as u64);
-                self.append(session, 0, emitter)?;
-            }
-            Function::Analyze if answered == 0 => {}
-            Function::Analyze => {
-                let newest = batch.entries()[range.clone()].iter().map(|e| e.timestamp_ms).max().unwrap_or_default();
-                let emitters = match self.rows_of_answer(newest)? {
-                    Ok(emitters) => emitters,
-                    Err(fault) => return Ok(Err(Failed::Call(fault))),
-                };
-                // All are looked at before the first is appended: either all of the answer counts, or nothing.
-                if let Some(fault) = emitters.iter().find_map(|(output, e)| self.too_large(session, *output, e)) {
-                    return Ok(Err(Failed::Call(fault)));
-                }
-                for (output, emitter) in emitters {
-                    self.counters.records_out.add(emitter.len() as u64);
-                    self.append(session, output, emitter)?;
-                }
+            if let Some(begun) = begun {
+                time = begun.elapsed();
+                self.follow(session, partition, called, time)?;
             }
         }
+        let made = match answered(&stage, &version, &mut self.exchange, session, called)? {
+            Ok(made) => made,
+            Err(fault) => return Ok(Err(Failed::Call(fault))),
+        };
+        self.compare(records, made.bad.len() as u64, time);
+        self.counters.dropped.add(made.dropped);
+        for (output, emitter) in made.emitters {
+            self.counters.records_out.add(emitter.len() as u64);
+            self.append(session, output, emitter)?;
+        }
+        bad.extend(made.bad);
         self.divert(session, partition, batch, range, bad)?;
         Ok(Ok(()))
     }
 
-    /// `process`: one answer per record, tombstones in their places.
-    fn answers_of_batch(
+    /// Has the candidate handle what the live version has handled. If it breaks, it is dropped, here and everywhere.
+    fn follow(
         &mut self,
-        batch: &Batch,
-        tombstones: &[usize],
-        bad: &mut Vec<Bad>,
-    ) -> Result<(Emitter, u64), Stop> {
-        let stage = &*self.stage;
-        let destination = &stage.outputs[0];
-        let verdicts = self.exchange.answers().verdicts.clone();
-        let indices: Vec<usize> = self.exchange.indices().collect();
-        for (index, verdict) in indices.iter().zip(&verdicts) {
-            if let Some(reason) = reason(self.exchange.answers(), *verdict) {
-                bad.push((*index, Kind::Rejected, reason));
-            }
+        session: &dyn Session,
+        partition: u32,
+        called: Called<'_>,
+        time: Duration,
+    ) -> Result<(), Stop> {
+        let Some(candidate) = &mut self.candidate else { return Ok(()) };
+        let live = Live { version: &self.live.version, exchange: &self.exchange, time };
+        let with = (&*self.stage, &mut self.writers, session);
+        if let Err(fault) = candidate.follow(with, partition, called, &live)? {
+            let number = candidate.number();
+            self.candidate = None;
+            self.change.fails(number, &fault.to_string());
         }
-        let records = indices.len() + tombstones.len();
-        let mut emitter = stage.emitter(destination, self.exchange.take_arena(), records).map_err(full)?;
-        let framing = destination.frame.prefix().len();
-        let mut tombstones = tombstones.iter().peekable();
-        let mut dropped = 0;
-        for (index, verdict) in indices.into_iter().zip(verdicts) {
-            while let Some(earlier) = tombstones.next_if(|t| **t < index) {
-                emitter.tombstone(batch, *earlier).map_err(full)?;
-            }
-            match verdict {
-                Verdict::Value(value) => {
-                    match emitter.answer(value, framing, destination.key.as_ref(), (batch, index)) {
-                        Ok(()) => {}
-                        Err(EmitError::Key(error)) => bad.push((index, Kind::Key, error.to_string())),
-                        Err(error) => return Err(full(error)),
-                    }
-                }
-                Verdict::Dropped => dropped += 1,
-                Verdict::Rejected(_) => {}
-            }
-        }
-        for rest in tombstones {
-            emitter.tombstone(batch, *rest).map_err(full)?;
-        }
-        Ok((emitter, dropped))
-    }
-
-    /// A record that the log would not take is an answer that cannot be used.
-    fn too_large(&self, session: &dyn Session, output: usize, emitter: &Emitter) -> Option<Fault> {
-        let topic = &self.stage.outputs[output].topic;
-        let (bytes, limit) = (emitter.largest_bytes(), session.max_record_bytes(topic));
-        let reason = || {
-            let function = self.stage.plan.signature().function.name();
-            format!(
-                "{function}: a record of about {bytes} bytes for topic `{topic}` is larger than the limit of {limit}"
-            )
-        };
-        (bytes > limit).then(|| Fault { kind: FaultKind::Answer, reason: reason() })
-    }
-
-    /// `analyze`: the rows of each output that has any, with the newest timestamp of the batch. A row without a key is
-    /// an answer that cannot be used, like any other that the module got wrong.
-    fn rows_of_answer(&mut self, newest_ms: i64) -> Result<Result<Vec<(usize, Emitter)>, Fault>, Stop> {
-        let stage = self.stage.clone();
-        let outputs = self.exchange.answers().outputs.clone();
-        let mut arena = self.exchange.take_arena();
-        let last = outputs.len().saturating_sub(1);
-        let mut emitters = Vec::new();
-        for (output, rows) in outputs.iter().enumerate() {
-            // All outputs were lifted into one arena: the last takes it, those before it get a copy.
-            let bytes = match (rows.is_empty(), output == last) {
-                (true, _) => continue,
-                (false, true) => std::mem::take(&mut arena),
-                (false, false) => arena.clone(),
-            };
-            let destination = &stage.outputs[output];
-            let mut emitter = stage.emitter(destination, bytes, rows.len()).map_err(full)?;
-            let framing = destination.frame.prefix().len();
-            for row in rows {
-                match emitter.row(*row, framing, destination.key.as_ref(), newest_ms) {
-                    Ok(()) => {}
-                    Err(EmitError::Key(error)) => {
-                        let reason =
-                            format!("analyze: a row for topic `{}` cannot be keyed: {error}", destination.topic);
-                        return Ok(Err(Fault { kind: FaultKind::Answer, reason }));
-                    }
-                    Err(error) => return Err(full(error)),
-                }
-            }
-            emitters.push((output, emitter));
-        }
-        Ok(Ok(emitters))
+        Ok(())
     }
 
     fn append(&mut self, session: &mut dyn Session, output: usize, emitter: Emitter) -> Result<(), Stop> {
@@ -303,7 +240,8 @@ impl StageTask {
             return Ok(());
         }
         self.counters.dead_letters.add(bad.len() as u64);
-        let mut letters = DeadLetters::new(&stage.name, Some(stage.module.digest()));
+        let version = self.live.version.clone();
+        let mut letters = DeadLetters::new(&stage.name, Some(version.module.digest()));
         for (index, kind, why) in &bad {
             letters.push(batch.get(*index), &stage.from, partition, *kind, why).map_err(full)?;
         }
@@ -335,11 +273,10 @@ impl StageTask {
 
     /// Remembers the state in a search, so that what is done need not be done again.
     fn checkpoint(&mut self, partition: u32) -> Result<(), Stop> {
-        if !self.stage.module.is_stateful() {
+        if !self.is_stateful() {
             return Ok(());
         }
-        let name = self.stage.module.name().to_owned();
-        let state = self.instance(partition)?.snapshot().map_err(|f| Stop::Module(format!("module `{name}`: {f}")))?;
+        let state = self.snapshot(partition)?;
         self.partitions.entry(partition).or_default().checkpoint = state;
         Ok(())
     }
@@ -347,30 +284,36 @@ impl StageTask {
 
 impl Task for StageTask {
     fn assigned(&mut self, partition: u32, state: Option<Bytes>, _: Option<&str>) -> Result<(), Stop> {
-        let slot = self.slot(partition);
-        if slot != SHARED {
-            self.instances.remove(&slot);
+        self.live.forget(partition);
+        if let Some(candidate) = &mut self.candidate {
+            candidate.instances.forget(partition);
         }
         let known = self.partitions.entry(partition).or_default();
         (known.committed, known.checkpoint, known.touched) = (state, None, false);
         // Whether the module takes its state is known now, not at the first record.
-        self.instance(partition).map(|_| ())
+        self.ready(partition)
     }
 
     fn revoked(&mut self, partition: u32) {
         self.partitions.remove(&partition);
-        self.instances.remove(&partition);
+        self.live.forget(partition);
+        if let Some(candidate) = &mut self.candidate {
+            candidate.instances.forget(partition);
+        }
     }
 
     fn records(&mut self, session: &mut dyn Session, partition: u32, batch: &Batch) -> Result<Flow, Stop> {
         self.partitions.entry(partition).or_default().touched = true;
+        if let Some(first) = batch.entries().first() {
+            self.fence_at(session, partition, first.offset)?;
+        }
         let offsets: Vec<i64> = batch.entries().iter().map(|e| e.offset).collect();
         let (mut at, mut is_found) = (0, false);
         while at < offsets.len() {
             let search = self.partitions.get(&partition).and_then(|p| p.search);
             let size = search.map_or(offsets.len() - at, |s| s.take(&offsets[at..]));
             let searching = search.is_some_and(|s| s.covers(offsets[at]));
-            let stateful = self.stage.module.is_stateful();
+            let stateful = self.is_stateful();
             if searching && stateful && self.partitions.get(&partition).is_some_and(|p| p.checkpoint.is_none()) {
                 self.checkpoint(partition)?;
             }
@@ -395,10 +338,13 @@ impl Task for StageTask {
                 }
                 Err(Failed::Call(fault)) => {
                     self.counters.faults.add(1);
-                    let slot = self.slot(partition);
-                    self.instances.remove(&slot);
+                    self.live.drop_failed(partition);
                     let (first, next) = (offsets[at], offsets[end - 1] + 1);
                     tracing::debug!(stage = self.stage.name, partition, offset = first, records = size, %fault, "call failed");
+                    if self.turns_back(partition, batch, at..end, &fault) {
+                        // The version before can handle them, and will.
+                        return Ok(Flow::Abort);
+                    }
                     let known = self.partitions.entry(partition).or_default();
                     if !searching && (stateful || size > 1) {
                         let search = Search::new(first, next);
@@ -412,6 +358,7 @@ impl Task for StageTask {
                             search.failed(next);
                         }
                     } else {
+                        self.compare(1, 1, Duration::ZERO);
                         self.divert(session, partition, batch, at..end, vec![(at, kind_of(&fault), fault.reason)])?;
                         at = end;
                     }
@@ -431,15 +378,13 @@ impl Task for StageTask {
     }
 
     fn states(&mut self) -> Result<Vec<(u32, Bytes)>, Stop> {
-        if !self.stage.module.is_stateful() {
+        if !self.is_stateful() {
             return Ok(Vec::new());
         }
         let touched: Vec<u32> = self.partitions.iter().filter(|(_, p)| p.touched).map(|(n, _)| *n).collect();
-        let name = self.stage.module.name().to_owned();
         let mut states = Vec::with_capacity(touched.len());
         for partition in touched {
-            let state =
-                self.instance(partition)?.snapshot().map_err(|f| Stop::Module(format!("module `{name}`: {f}")))?;
+            let state = self.snapshot(partition)?;
             let known = self.partitions.get(&partition).and_then(|p| p.committed.as_ref());
             if let Some(state) = state
                 && known != Some(&state)
@@ -454,6 +399,10 @@ impl Task for StageTask {
         Ok(Vec::new())
     }
 
+    fn between(&mut self, session: &mut dyn Session, standing: &BTreeMap<u32, i64>) -> Result<Between, Stop> {
+        if self.is_undisturbed() { Ok(Between::Go) } else { self.at_boundary(session, standing) }
+    }
+
     fn committed(&mut self, states: Vec<(u32, Bytes)>) {
         for (partition, state) in states {
             self.partitions.entry(partition).or_default().committed = Some(state);
@@ -461,17 +410,22 @@ impl Task for StageTask {
         for known in self.partitions.values_mut() {
             (known.checkpoint, known.touched) = (None, false);
             known.search = known.search.filter(|search| !search.is_over());
+            known.fenced = known.fencing.take().or(known.fenced);
         }
+        self.change.committed();
         self.committed_in_a_row = self.letters_in_a_row;
     }
 
     fn aborted(&mut self) {
-        if self.stage.module.is_stateful() {
-            self.instances.clear();
+        self.live.forget_all();
+        // What it saw of the step has not happened; it is given the committed state again.
+        if let Some(candidate) = &mut self.candidate {
+            candidate.instances.forget_all();
         }
         for known in self.partitions.values_mut() {
-            (known.checkpoint, known.touched) = (None, false);
+            (known.checkpoint, known.touched, known.fencing) = (None, false, None);
         }
+        self.change.aborted();
         self.letters_in_a_row = self.committed_in_a_row;
     }
 }
@@ -484,8 +438,4 @@ fn kind_of(fault: &Fault) -> Kind {
         FaultKind::Answer => Kind::Answer,
         FaultKind::Refused => Kind::Rejected,
     }
-}
-
-fn full(error: impl std::error::Error + Send + Sync + 'static) -> Stop {
-    Stop::Log(LogError::Store { path: "the step".to_owned(), source: Box::new(error) })
 }

@@ -1,0 +1,406 @@
+//! Who decides about the versions of one stage: one per stage and process, shared by its workers and by whoever offers.
+//!
+//! The state machine is `State`; its transitions are titled. Workers act between their steps by what [`Post::orders`] of
+//! theirs says, each when it comes there, and report. Orders are levels, not edges: a worker compares what it has with
+//! what it should have, so that one that comes late, or has thrown its step away, does the right thing all the same.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::post::{Orders, Post};
+use super::state::{Inner, OnGuard, OnTrial, State};
+use super::{Cause, Entry, Event, Same, Side, Status, Tally, Terms};
+use crate::metrics::Counters;
+use crate::stage::{Stage, Version};
+
+/// Decides about the versions of a stage.
+pub struct Director {
+    stage: Arc<Stage>,
+    terms: Terms,
+    counters: Arc<Counters>,
+    /// Grows with every order. Workers compare it with what they have seen.
+    pub(super) news: AtomicU64,
+    inner: Mutex<Inner>,
+    /// A worker has told a state.
+    told: Condvar,
+}
+
+/// How a candidate comes to be live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// As the stage is told to.
+    Usual,
+    /// At once, as soon as every worker could give it its state.
+    Short,
+    /// Only by [`Director::promote`].
+    Endless,
+}
+
+// === impl Director ===
+
+impl Director {
+    /// A stage that starts with a version.
+    #[must_use]
+    pub fn new(stage: Arc<Stage>, first: Arc<Version>, terms: Terms, counters: Arc<Counters>) -> Arc<Self> {
+        let inner = Inner::new(first);
+        let (news, inner, told) = (AtomicU64::new(0), Mutex::new(inner), Condvar::new());
+        Arc::new(Self { stage, terms, counters, news, inner, told })
+    }
+
+    /// The stage.
+    #[must_use]
+    pub fn stage(&self) -> &Arc<Stage> {
+        &self.stage
+    }
+
+    /// How it changes its module.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// The live version.
+    #[must_use]
+    pub fn live(&self) -> Arc<Version> {
+        self.lock().live.clone()
+    }
+
+    /// How things are.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.lock().status()
+    }
+
+    /// A number for the next version.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.next_version += 1;
+        inner.next_version - 1
+    }
+
+    /// Has a version tried, and put in the place of the live one if it does well. False if it is the live one.
+    pub fn offer(&self, candidate: Arc<Version>, cause: Cause, trial: Trial) -> bool {
+        let mut inner = self.lock();
+        if candidate.module.digest() == inner.live.module.digest() {
+            return false;
+        }
+        match &inner.state {
+            // The swap back comes first.
+            State::Trial(OnTrial { cause: Cause::SwapBack, .. }) => inner.waiting = Some((candidate, cause, trial)),
+            // ## Trial => Trial: another one takes its place
+            State::Trial(_) => {
+                let why = format!("another version came: {}", short(candidate.module.digest()));
+                self.end_trial(&mut inner, Some(&why));
+                self.begin(&mut inner, candidate, cause, trial);
+            }
+            // ## Steady, Guard => Trial
+            State::Steady | State::Guard(_) => self.begin(&mut inner, candidate, cause, trial),
+        }
+        true
+    }
+
+    /// Ends the trial of a candidate that runs without an end, and puts it in the place of the live one. False if there is
+    /// none.
+    pub fn promote(&self) -> bool {
+        let mut inner = self.lock();
+        let State::Trial(OnTrial { trial: trial @ Trial::Endless, cause, .. }) = &mut inner.state else { return false };
+        (*trial, *cause) = (Trial::Short, Cause::Promote);
+        self.consider(&mut inner);
+        true
+    }
+
+    /// Drops the candidate, if one is on trial.
+    pub fn withdraw(&self, why: &str) {
+        let mut inner = self.lock();
+        inner.waiting = None;
+        if matches!(&inner.state, State::Trial(OnTrial { cause, .. }) if *cause != Cause::SwapBack) {
+            self.end_trial(&mut inner, Some(why));
+        }
+    }
+
+    /// Notes that a module did not come as far as a trial.
+    pub fn refuse(&self, module: &str, file: &str, cause: Cause, why: &str) {
+        let mut inner = self.lock();
+        self.counters.refused.add(1);
+        tracing::warn!(
+            stage = self.stage.name,
+            file,
+            module = short(module),
+            why,
+            "module refused, the live one goes on"
+        );
+        let entry = Entry::now(&self.stage.name, Event::Refused, cause, module, file).because(why);
+        self.note(&mut inner, entry);
+    }
+
+    /// The state that some worker committed last, to try a module with: none if there is none yet, or no worker tells in
+    /// time.
+    #[must_use]
+    pub fn state(&self, patience: Duration) -> Option<Bytes> {
+        let mut inner = self.lock();
+        (inner.asks, inner.sample) = (true, None);
+        inner.answered.clear();
+        self.announce();
+        let waits = |inner: &mut Inner| inner.sample.is_none() && inner.answered.len() < inner.workers.len();
+        let told = self.told.wait_timeout_while(inner, patience, waits);
+        let (mut inner, _) = told.unwrap_or_else(PoisonError::into_inner);
+        inner.asks = false;
+        inner.sample.take()
+    }
+
+    /// A worker takes its post.
+    #[must_use]
+    pub fn enlist(self: &Arc<Self>) -> Post {
+        let mut inner = self.lock();
+        let id = inner.next_worker;
+        inner.next_worker += 1;
+        let number = inner.live.number;
+        inner.workers.insert(id, number);
+        drop(inner);
+        Post::new(self.clone(), id)
+    }
+
+    // === what posts tell and ask ===
+
+    pub(super) fn discharge(&self, worker: u64) {
+        let mut inner = self.lock();
+        inner.workers.remove(&worker);
+        inner.answered.remove(&worker);
+        if let State::Trial(on) = &mut inner.state {
+            on.joined.remove(&worker);
+        }
+        self.consider(&mut inner);
+        self.told.notify_all();
+    }
+
+    pub(super) fn orders(&self, worker: u64) -> Orders {
+        let mut inner = self.lock();
+        self.consider(&mut inner);
+        let (trial, before, returns) = match &inner.state {
+            State::Steady => (None, None, false),
+            State::Trial(on) => (Some(on.candidate.clone()), None, on.cause == Cause::SwapBack),
+            State::Guard(on) => (None, Some(on.before.clone()), false),
+        };
+        Orders {
+            live: inner.live.clone(),
+            cause: inner.cause,
+            from: inner.from.clone(),
+            trial,
+            before,
+            returns,
+            asks_state: inner.asks && !inner.answered.contains(&worker),
+            notes: std::mem::take(&mut inner.notes),
+        }
+    }
+
+    pub(super) fn joined(&self, worker: u64, number: u64) {
+        self.on_trial(number, |on| {
+            on.joined.insert(worker);
+        });
+    }
+
+    pub(super) fn report(&self, number: u64, tally: &Tally) {
+        self.on_trial(number, |on| on.tally.add(tally));
+    }
+
+    fn on_trial(&self, number: u64, change: impl FnOnce(&mut OnTrial)) {
+        let mut inner = self.lock();
+        if let State::Trial(on) = &mut inner.state
+            && on.candidate.number == number
+        {
+            change(on);
+            self.consider(&mut inner);
+        }
+    }
+
+    /// A candidate broke, or could not take the state: it is dropped everywhere. One that is live by now goes back. False if
+    /// there is no other version to go on with.
+    pub(super) fn fails(&self, number: u64, why: &str) -> bool {
+        let mut inner = self.lock();
+        match &inner.state {
+            State::Trial(on) if on.candidate.number == number => self.end_trial(&mut inner, Some(why)),
+            State::Guard(_) if inner.live.number == number => self.turn_back(&mut inner, why),
+            // It comes back already.
+            State::Trial(on) if on.cause == Cause::SwapBack => {}
+            _ => return inner.live.number != number,
+        }
+        true
+    }
+
+    pub(super) fn switched(&self, worker: u64, number: u64) {
+        self.lock().workers.insert(worker, number);
+    }
+
+    /// What the live version did since the last report, during its guard.
+    pub(super) fn guard(&self, number: u64, side: &Side) {
+        let mut inner = self.lock();
+        let budget = self.terms.budget;
+        let is_live = inner.live.number == number;
+        let State::Guard(on) = &mut inner.state else { return };
+        if !is_live {
+            return;
+        }
+        on.live.add(side);
+        if let Some(why) = budget.breach(&on.live, &on.baseline, Same::Stream) {
+            self.turn_back(&mut inner, &why);
+        }
+    }
+
+    pub(super) fn tell_state(&self, worker: u64, state: Option<Bytes>) {
+        let mut inner = self.lock();
+        if inner.asks {
+            inner.answered.insert(worker);
+            inner.sample = inner.sample.take().or(state);
+            self.told.notify_all();
+        }
+    }
+
+    // === transitions ===
+
+    /// Decides what is due by now.
+    fn consider(&self, inner: &mut Inner) {
+        let everybody = inner.workers.len();
+        match &mut inner.state {
+            State::Steady => {}
+            State::Trial(on) => {
+                if on.joined.len() < everybody || everybody == 0 {
+                    return;
+                }
+                let since = *on.since.get_or_insert_with(Instant::now);
+                let is_over = match on.trial {
+                    Trial::Endless => false,
+                    Trial::Short => true,
+                    Trial::Usual => {
+                        on.tally.batches >= self.terms.trial_batches || since.elapsed() >= self.terms.trial_time
+                    }
+                };
+                if !is_over {
+                    return;
+                }
+                let is_judged = on.trial == Trial::Usual;
+                match self.terms.budget.breach(&on.tally.candidate, &on.tally.live, Same::Records).filter(|_| is_judged)
+                {
+                    Some(why) => self.end_trial(inner, Some(&why)),
+                    None => self.swap(inner),
+                }
+            }
+            // ## Guard => Steady: nothing was wrong with it
+            State::Guard(on) if on.until <= Instant::now() => {
+                tracing::debug!(stage = self.stage.name, version = inner.live.number, "the guard is over");
+                inner.state = State::Steady;
+                self.announce();
+            }
+            State::Guard(_) => {}
+        }
+    }
+
+    fn begin(&self, inner: &mut Inner, candidate: Arc<Version>, cause: Cause, trial: Trial) {
+        tracing::info!(
+            stage = self.stage.name,
+            module = short(candidate.module.digest()),
+            version = candidate.number,
+            ?cause,
+            "on trial"
+        );
+        let (tally, joined, since) = Default::default();
+        inner.state = State::Trial(OnTrial { candidate, cause, trial, tally, joined, since });
+        self.announce();
+    }
+
+    /// ## Trial => Steady
+    /// The candidate is dropped, and what waited for that is tried.
+    fn end_trial(&self, inner: &mut Inner, why: Option<&str>) {
+        let State::Trial(on) = std::mem::replace(&mut inner.state, State::Steady) else { return };
+        self.announce();
+        if let Some(why) = why {
+            let (event, module, told) = if on.cause == Cause::SwapBack {
+                (Event::Stays, &inner.live.module, "it cannot be swapped back, and goes on")
+            } else {
+                self.counters.refused.add(1);
+                (Event::Dropped, &on.candidate.module, "dropped from its trial, the live one goes on")
+            };
+            tracing::warn!(stage = self.stage.name, module = short(module.digest()), why, "{told}");
+            let mut entry = Entry::now(&self.stage.name, event, on.cause, module.digest(), module.name()).because(why);
+            entry.from = Some(inner.live.module.digest().to_owned());
+            self.note(inner, entry);
+        }
+        if let Some((version, cause, trial)) = inner.waiting.take()
+            && version.module.digest() != inner.live.module.digest()
+        {
+            self.begin(inner, version, cause, trial);
+        }
+    }
+
+    /// ## Trial => Guard, or Steady
+    /// The candidate is live from each worker's next step on.
+    fn swap(&self, inner: &mut Inner) {
+        let State::Trial(on) = std::mem::replace(&mut inner.state, State::Steady) else { return };
+        let before = std::mem::replace(&mut inner.live, on.candidate);
+        inner.from = Some(before.module.digest().to_owned());
+        inner.cause = on.cause;
+        tracing::info!(
+            stage = self.stage.name,
+            module = short(inner.live.module.digest()),
+            version = inner.live.number,
+            from = short(before.module.digest()),
+            cause = ?on.cause,
+            batches = on.tally.batches,
+            different = on.tally.different,
+            "swapped"
+        );
+        self.counters.swaps.add(1);
+        if on.cause == Cause::SwapBack {
+            self.counters.swaps_back.add(1);
+        } else if !self.terms.guard_time.is_zero() {
+            let until = Instant::now() + self.terms.guard_time;
+            let (baseline, live) = (on.tally.live, Side::default());
+            inner.state = State::Guard(OnGuard { before, baseline, live, until });
+        }
+        self.announce();
+        if let Some((version, cause, trial)) = inner.waiting.take()
+            && version.module.digest() != inner.live.module.digest()
+        {
+            self.begin(inner, version, cause, trial);
+        }
+    }
+
+    /// ## Guard => Trial
+    /// The live version went wrong: the one before it takes its state, and its place.
+    fn turn_back(&self, inner: &mut Inner, why: &str) {
+        let State::Guard(on) = std::mem::replace(&mut inner.state, State::Steady) else { return };
+        let live = inner.live.module.clone();
+        tracing::warn!(stage = self.stage.name, module = short(live.digest()), why, "swapping back");
+        let mut entry =
+            Entry::now(&self.stage.name, Event::Dropped, Cause::SwapBack, live.digest(), live.name()).because(why);
+        entry.from = Some(on.before.module.digest().to_owned());
+        self.note(inner, entry);
+        let number = inner.next_version;
+        inner.next_version += 1;
+        let before = Arc::new(Version { number, ..Version::clone(&on.before) });
+        self.begin(inner, before, Cause::SwapBack, Trial::Short);
+    }
+
+    fn note(&self, inner: &mut Inner, entry: Entry) {
+        if self.stage.ledger.is_some() {
+            inner.notes.push(entry);
+            self.announce();
+        }
+    }
+
+    fn announce(&self) {
+        self.news.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As much of a digest as people look at.
+pub(super) fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}

@@ -1,0 +1,70 @@
+//! Swaps under load: each number once, by one version, and one fence per partition.
+
+use super::{Version, finish, flows, folder, put, swapped};
+
+/// How many swaps; more make a longer test.
+const SWAPS: &str = "BESPOKE_TEST_SWAPS";
+
+pub fn swaps() -> u32 {
+    std::env::var(SWAPS).map_or(8, |swaps| swaps.parse().expect("a number"))
+}
+
+#[test]
+fn swaps_under_load_lose_double_and_reorder_nothing() {
+    let versions: Vec<Version> = (1..=swaps() + 1).map(Version::of).collect();
+    let folder = folder(20_000, "trial_batches = 4\ntrial_time_ms = 60000");
+    let mut running = folder.start(&["run"]);
+    flows(&folder, &mut running, 100);
+    for version in &versions[1..] {
+        put(&folder, &version.bytes());
+        swapped(&mut running, version);
+        flows(&folder, &mut running, 100);
+    }
+    let outcome = finish(&folder, running);
+    let made = outcome.must_be_exact(&versions);
+    outcome.must_only_grow();
+    assert_eq!(made.len(), versions.len(), "a version made nothing: {made:?}");
+    for version in &versions[1..] {
+        // The last one has them again, from the start of the last run on.
+        let is_last = version.number as usize == versions.len();
+        let fences = outcome.fences(version);
+        assert_eq!(fences.len(), 4, "{version:?}: {fences:?}");
+        assert!(is_last || fences.values().all(|fences| fences.len() == 1), "{version:?}: {fences:?}");
+    }
+}
+
+#[test]
+fn a_swap_at_once_is_exact_too() {
+    let versions: Vec<Version> = (1..=5).map(Version::of).collect();
+    let folder = folder(10_000, "trial_batches = 0");
+    let mut running = folder.start(&["run"]);
+    flows(&folder, &mut running, 100);
+    for version in &versions[1..] {
+        put(&folder, &version.bytes());
+        swapped(&mut running, version);
+    }
+    let outcome = finish(&folder, running);
+    outcome.must_be_exact(&versions);
+    outcome.must_only_grow();
+}
+
+/// Nothing comes, and still the version is another, with the state.
+#[test]
+fn a_stream_that_stands_still_does_not_hold_a_swap_up() {
+    let versions: Vec<Version> = (1..=3).map(Version::of).collect();
+    let folder = folder(1_000, "trial_time_ms = 50");
+    let mut running = folder.start(&["run", "--set", "feed.generated.generate.count=500"]);
+    crate::support::until("all is through", crate::support::LIMIT, || folder.so_far("out") > 0);
+    for version in &versions[1..] {
+        put(&folder, &version.bytes());
+        swapped(&mut running, version);
+    }
+    running.interrupt();
+    running.end().must_end(0);
+    // What comes later is handled by the last one.
+    let mut running = folder.start(&["run", "--set", "feed.generated.generate.count=1000"]);
+    flows(&folder, &mut running, 1);
+    let outcome = finish(&folder, running);
+    let made = outcome.must_be_exact(&versions);
+    assert_eq!(made.keys().copied().max(), Some(3));
+}

@@ -1,0 +1,272 @@
+//! Modules are swapped while the stream flows, judged by what is in the topics and in the ledger.
+//!
+//! Records are numbered (`updated` of the load generator). A module answers each with its version and with the count that
+//! it keeps as its state, so that one record that is lost, doubled, out of order, handled by two versions or with another
+//! state than it should shows.
+
+mod broken;
+mod kept;
+mod kills;
+mod load;
+mod watching;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use bespoke_boundary::Schema;
+use host::format::json::{JsonStyle, write_json};
+use host::log::Log;
+use host::log::embedded::EmbeddedLog;
+use host::schema::{Compatibility, FileRegistry, Registry as _, framing};
+use host::swap::{Event, Ledger};
+
+use crate::support::{Folder, LOG, Running, top, until};
+
+/// The stage and its topics.
+const STAGE: &str = "numbers";
+const PIPELINE: &str = "swap";
+const MODULE: &str = "modules/numbers.wasm";
+
+/// A module of a version, with faults.
+#[derive(Clone, Debug)]
+pub struct Version {
+    pub number: u32,
+    pub per_record: String,
+    pub on_snapshot: String,
+    pub on_restore: String,
+    pub field: &'static str,
+    pub ty: &'static str,
+}
+
+/// What is in the topics.
+pub struct Outcome {
+    /// By number: the partition, the place in it from 0, and the offset.
+    given: BTreeMap<i64, (u32, i64, i64)>,
+    /// By partition of the output, in order: number, version, count.
+    made: Vec<(i64, i64, i64)>,
+    pub ledger: Ledger,
+}
+
+// === impl Version ===
+
+impl Version {
+    pub fn of(number: u32) -> Self {
+        let none = String::new;
+        Self { number, per_record: none(), on_snapshot: none(), on_restore: none(), field: "updated", ty: "s32" }
+    }
+
+    /// With code that runs for each record.
+    pub fn doing(number: u32, code: &str) -> Self {
+        Self { per_record: code.to_owned(), ..Self::of(number) }
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let text = fs::read_to_string(top().join("tests/swap/numbers.wat")).expect("the module");
+        // The words stand in the comment too, where code does no harm on one line.
+        let (_, text) = text.split_once("(component").expect("a component");
+        let text = format!("(component{text}")
+            .replace("VERSION", &self.number.to_string())
+            .replace("PER_RECORD", &self.per_record)
+            .replace("ON_SNAPSHOT", &self.on_snapshot)
+            .replace("ON_RESTORE", &self.on_restore)
+            .replace("FIELD", self.field)
+            .replace("TYPE", self.ty);
+        wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub fn digest(&self) -> String {
+        host::module::digest_of(&self.bytes())
+    }
+
+    /// As much of it as is told.
+    pub fn short(&self) -> String {
+        self.digest()[..12].to_owned()
+    }
+}
+
+/// A pipeline of one stage, with a generated feed of so many records a second, and keys of the stage.
+pub fn folder(rate: u64, keys: &str) -> Folder {
+    let folder = Folder::of(&top().join("tests/scenarios/empty-feed"));
+    let text = format!(
+        r#"
+name = "{PIPELINE}"
+
+[log]
+path = "{LOG}"
+sync = "normal"
+commit_interval_ms = 20
+
+[schemas]
+dir = "schemas"
+ids = "log.schemas.json"
+
+[topics]
+"in" = {{ schema = "product", partitions = 4 }}
+
+[[feed]]
+name = "generated"
+topic = "in"
+key = ["id"]
+generate = {{ rate = {rate}, start_ms = 0, interval_ms = 1 }}
+
+[[stage]]
+name = "{STAGE}"
+module = "{MODULE}"
+from = "in"
+to = "out"
+workers = 2
+batch_records = 100
+{keys}
+"#
+    );
+    fs::write(folder.path("pipeline.toml"), text).expect("written");
+    put(&folder, &Version::of(1).bytes());
+    folder
+}
+
+/// Replaces the module's file by another one.
+pub fn put(folder: &Folder, bytes: &[u8]) {
+    let new = folder.path("modules/new");
+    fs::write(&new, bytes).expect("written");
+    fs::rename(&new, folder.path(MODULE)).expect("renamed");
+}
+
+/// Waits until a version is live.
+pub fn swapped(running: &mut Running, version: &Version) {
+    running.await_said(&format!("swapped stage=\"{STAGE}\" module=\"{}\"", version.short()));
+}
+
+/// Stops the feed and the host, and lets what was fed come through, with the module that is there.
+pub fn finish(folder: &Folder, running: Running) -> Outcome {
+    running.interrupt();
+    running.end().must_end(0);
+    let file = fs::read_to_string(folder.path("pipeline.toml")).expect("the pipeline");
+    let (before, feed) = file.split_once("[[feed]]").expect("a feed");
+    let (_, stage) = feed.split_once("[[stage]]").expect("a stage");
+    fs::write(folder.path("pipeline.toml"), format!("{before}[[stage]]{stage}")).expect("written");
+    folder.host(&["run", "--until-end"]).must_end(0);
+    Outcome::of(folder)
+}
+
+/// The folder in which modules are kept.
+pub fn kept(folder: &Folder) -> PathBuf {
+    folder.path(LOG).with_extension("modules")
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    pub fn of(folder: &Folder) -> Self {
+        let log = EmbeddedLog::open_read_only(folder.path(LOG)).expect("a log");
+        let registry = FileRegistry::open(&folder.path("log.schemas.json"), Compatibility::default()).expect("ids");
+        Self::read(&log, &|id| registry.by_id(id).expect("readable").expect("known"), ["in", "out"], PIPELINE)
+    }
+
+    pub fn read(
+        log: &dyn Log,
+        schema: &dyn Fn(framing::SchemaId) -> String,
+        [from, to]: [&str; 2],
+        pipeline: &str,
+    ) -> Self {
+        let mut given = BTreeMap::new();
+        each(log, schema, from, |partition, place, offset, value| {
+            let before = given.insert(value["updated"].as_i64().expect("a number"), (partition, place, offset));
+            assert!(before.is_none(), "fed twice: {value}");
+        });
+        let mut made = Vec::new();
+        each(log, schema, to, |_, _, _, value| {
+            let number = |name: &str| value[name].as_i64().expect("a number");
+            made.push((number("updated"), number("version"), number("count")));
+        });
+        let ledger = Ledger::read(log, &Ledger::topic(pipeline)).expect("readable");
+        Self { given, made, ledger }
+    }
+
+    /// Each number once, in order per partition of the input, with the state that it should have, by the one version that
+    /// the ledger names. How many records each version made.
+    #[track_caller]
+    pub fn must_be_exact(&self, versions: &[Version]) -> BTreeMap<i64, usize> {
+        assert_eq!(self.made.len(), self.given.len(), "records are lost or doubled");
+        let digests: BTreeMap<i64, String> = versions.iter().map(|v| (i64::from(v.number), v.digest())).collect();
+        let mut last: BTreeMap<u32, i64> = BTreeMap::new();
+        let mut by_version = BTreeMap::new();
+        for (number, version, count) in &self.made {
+            let (partition, place, offset) = self.given[number];
+            let before = last.insert(partition, place).unwrap_or(-1);
+            assert_eq!(before + 1, place, "partition {partition}: {number} is out of order, lost or doubled");
+            assert_eq!(*count, place + 1, "partition {partition}: {number} was made with another state");
+            let who = self.ledger.who(STAGE, partition, offset).expect("somebody had it");
+            assert_eq!(who.module, digests[version], "partition {partition}, offset {offset}: the ledger is wrong");
+            *by_version.entry(*version).or_insert(0) += 1;
+        }
+        by_version
+    }
+
+    /// No version comes after a later one, in any partition.
+    #[track_caller]
+    pub fn must_only_grow(&self) {
+        let mut last: BTreeMap<u32, i64> = BTreeMap::new();
+        for (number, version, _) in &self.made {
+            let partition = self.given[number].0;
+            let earlier = last.insert(partition, *version).unwrap_or(0);
+            assert!(earlier <= *version, "partition {partition}: {number} by {version} after {earlier}");
+        }
+    }
+
+    /// What happened to a module, in order.
+    pub fn events(&self, version: &Version) -> Vec<Event> {
+        let digest = version.digest();
+        let mut events: Vec<_> =
+            self.ledger.of_stage(STAGE).filter(|entry| entry.module == digest).map(|entry| entry.event).collect();
+        events.dedup();
+        events
+    }
+
+    /// By partition the offsets from which a module has it.
+    pub fn fences(&self, version: &Version) -> BTreeMap<u32, Vec<i64>> {
+        let digest = version.digest();
+        let mut fences: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
+        let live = self.ledger.of_stage(STAGE).filter(|entry| entry.module == digest && entry.event == Event::Live);
+        for (partition, offset) in live.flat_map(|entry| &entry.fences) {
+            fences.entry(*partition).or_default().push(*offset);
+        }
+        fences
+    }
+}
+
+/// Hands every record of a topic to `look`: partition, place in it, offset, value.
+fn each(
+    log: &dyn Log,
+    schema: &dyn Fn(framing::SchemaId) -> String,
+    topic: &str,
+    mut look: impl FnMut(u32, i64, i64, serde_json::Value),
+) {
+    let mut known: BTreeMap<String, Schema> = BTreeMap::new();
+    for partition in log.topic(topic).expect("readable").expect("the topic").partitions {
+        let (mut at, mut place) = (partition.start, 0);
+        loop {
+            let batch = log.read(topic, partition.partition, at, 10_000).expect("readable");
+            let Some(next) = batch.next_offset() else { break };
+            for record in batch.iter() {
+                let (id, datum) = framing::split(record.value().expect("a value")).expect("framed");
+                let schema =
+                    known.entry(id.to_string()).or_insert_with(|| Schema::parse(&schema(id)).expect("a schema"));
+                let mut line = Vec::new();
+                write_json(schema, datum, JsonStyle::Plain, &mut line).expect("a datum");
+                look(partition.partition, place, record.offset(), serde_json::from_slice(&line).expect("JSON"));
+                place += 1;
+            }
+            at = next;
+        }
+    }
+}
+
+/// Waits until more records have come through.
+pub fn flows(folder: &Folder, running: &mut Running, more: i64) {
+    let goal = folder.so_far("out") + more;
+    until("records come through", crate::support::LIMIT, || {
+        assert!(running.is_running(), "the host has ended:\n{}", running.said());
+        folder.so_far("out") >= goal
+    });
+}
