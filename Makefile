@@ -10,6 +10,9 @@ PIPELINE := $(EXAMPLE)/pipeline.toml
 MODULES := $(EXAMPLE)/modules
 # Built modules. Given to cargo by name, so that the benches and tests find them whatever the environment says.
 GUESTS := guests/target
+# The reference modules in every language, by language and name.
+BUILT := guests/built
+LANGUAGES := python typescript go c
 SERVICES := python3 tests/services/services.py
 # Tests that take minutes, by the beginnings of their names; the last ones with so many records, and services away for so
 # many seconds, and one after the other.
@@ -19,7 +22,7 @@ RECORDS := 1000000
 AWAY_SECS := 15
 HOST := cargo run --quiet --locked --package host --
 
-.PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests bench bench-kafka bench-cassandra services services-stop downloads python clean tools target host
+.PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests guests-all guests-test bench bench-kafka bench-cassandra services services-stop downloads python clean tools target host
 
 help: ## This list
 	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
@@ -84,6 +87,30 @@ guests: target ## Builds the modules and puts those of the example in place
 	    { cp $$built $(MODULES)/$$module.new && mv $(MODULES)/$$module.new $(MODULES)/$$module.wasm; }; \
 	done
 
+guests-all: guests ## Builds the reference modules in every language, with tools that are fetched the first time
+	@echo '== building the modules in $(LANGUAGES)'
+	@echo '   the first time componentize-py, zig, QuickJS, esbuild and tsc are fetched into the cache of the user (200 MB)'
+	@cargo build --quiet --locked --package bespoke-project --example build
+	@for language in rust $(LANGUAGES); do mkdir -p $(BUILT)/$$language; done
+	@for module in processor analyzer; do \
+	    cp -p $(MODULES)/$$module.wasm $(BUILT)/rust/ || exit 1; \
+	    for language in $(LANGUAGES); do \
+	        target/debug/examples/build guests/$$language/$$module $(BUILT)/$$language/$$module.wasm || exit 1; \
+	    done; \
+	done
+
+guests-test: guests-all ## The tests of the modules and their helpers, each with the tools of its language
+	@for module in python/processor python/analyzer sdk/python; do \
+	    echo "== guests/$$module"; (cd guests/$$module && python3 -m unittest --quiet) || exit 1; \
+	done
+	@for module in go/processor go/analyzer sdk/go; do \
+	    echo "== guests/$$module"; (cd guests/$$module && go vet $$(go list ./... | grep -v bindings) && \
+	        go test $$(go list ./... | grep -v bindings)) || exit 1; \
+	done
+	@echo '== guests/sdk/javascript'; node --test guests/sdk/javascript >/dev/null
+	@echo '== guests/sdk/c'; mkdir -p $(BUILT)/sdk && \
+	    cc -Wall -Wextra -Werror -std=c17 -o $(BUILT)/sdk/test_bespoke guests/sdk/c/test_bespoke.c && $(BUILT)/sdk/test_bespoke
+
 bench: guests ## Benches: the boundary and the log alone, then the whole pipeline
 	cargo bench --locked --package bespoke-boundary
 	cargo bench --locked --package host --bench log
@@ -120,7 +147,7 @@ services-stop: python ## Stops them; `make services` goes on with the same data
 
 clean: ## Removes what was built, and the data of the example
 	cargo clean
-	rm -rf $(GUESTS) $(MODULES) $(EXAMPLE)/data
+	rm -rf $(GUESTS) $(BUILT) $(MODULES) $(EXAMPLE)/data
 
 host: tools
 	@echo '== building the host (some minutes the first time)'

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 500;
 
 /// Folders that are not ours, or not source.
-const SKIPPED: [&str; 6] = [".git", ".services", "target", "data", "modules", "node_modules"];
+const SKIPPED: [&str; 8] = [".git", ".services", "target", "data", "modules", "node_modules", "bindings", "built"];
 
 /// What is read. Lock files and records are not written by hand.
 const TEXTS: [&str; 7] = ["rs", "md", "wit", "toml", "avsc", "sh", "yml"];

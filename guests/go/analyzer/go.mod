@@ -1,0 +1,3 @@
+module analyzer
+
+go 1.24
