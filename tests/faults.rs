@@ -337,8 +337,8 @@ fn a_module_with_state_finds_every_bad_record_however_batches_are_cut() {
     let registry = FileRegistry::open(&folder.path("log.schemas.json"), Compatibility::Backward).expect("a registry");
     let schemas = SchemaStore::new(Arc::new(registry), Naming::default(), Purpose::Run(Shutdown::new()));
     let sandbox = Sandbox::new(None).expect("an engine");
-    let mut built =
-        build(&config, &sandbox, &dir, Arc::new(schemas), &TableStores::to_run(&config)).expect("a pipeline");
+    let mut built = build(&config, &sandbox, &dir, Arc::new(schemas), &TableStores::to_run(&config, &Shutdown::new()))
+        .expect("a pipeline");
     built.feeds.clear();
     let open = Location::of(&config).open(&Shutdown::new()).expect("a log");
     prepare(&built, &config, &open).expect("topics");

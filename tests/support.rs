@@ -146,7 +146,12 @@ impl Folder {
 
     /// Starts the program.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        self.spawn(Command::new(env!("CARGO_BIN_EXE_host")).args(arguments))
+        self.start_with(arguments, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub fn start_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
+        self.spawn(Command::new(env!("CARGO_BIN_EXE_host")).args(arguments).envs(environment.iter().copied()))
     }
 
     /// The same, with a limit on the length of every file that it writes.

@@ -34,7 +34,7 @@ pub fn assemble(config: &Pipeline) -> Result<Built> {
     fs::create_dir_all(&cache)?;
     let sandbox =
         Sandbox::new(Some(cache)).map_err(|e| anyhow::anyhow!("the WebAssembly engine does not start: {e:#}"))?;
-    build(config, &sandbox, &dir, Arc::new(schemas), &TableStores::to_run(config))
+    build(config, &sandbox, &dir, Arc::new(schemas), &TableStores::to_run(config, &Shutdown::new()))
         .context("modules are built by `make guests`")
 }
 

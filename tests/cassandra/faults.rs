@@ -4,22 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bespoke_record::Span;
+use host::shutdown::Shutdown;
 use host::table::cassandra::{Cassandra, Level, Settings};
-use host::table::{
-    Cell, Column, ColumnType, Mark, Refused, RowIndex, Rows, TableError, TableSpec, TableStore as _, TableWriter,
-    Written,
-};
+use host::table::{Refused, RowIndex, Rows, TableError, TableSpec, TableStore as _, TableWriter, Written};
 use scylla_proxy::{
     Condition, Node, Proxy, Reaction as _, RequestOpcode, RequestReaction, RequestRule, ResponseOpcode,
     ResponseReaction, ResponseRule, RunningProxy, ShardAwareness,
 };
 
+use super::counts;
 use super::keyspace::{Keyspace, wait};
 use crate::support::services;
 
 /// Rows of a write.
-const ROWS: i64 = 40;
+const ROWS: usize = 40;
+/// How many of them may be on their way.
+const IN_FLIGHT: usize = 8;
 /// How many statements meet a fault before it is over.
 const FAULTS: usize = 24;
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -50,19 +50,11 @@ impl Faulty {
         let settings = Settings {
             consistency: Level::One,
             timeout: Duration::from_millis(1_500),
-            max_in_flight: 8,
+            max_in_flight: IN_FLIGHT,
             ..Settings::new(vec![proxied.to_string()], &keyspace.name)
         };
-        let store = Cassandra::new(settings);
-        let column = |name: &str, ty| Column { name: name.to_owned(), ty, nullable: true };
-        let spec = Arc::new(TableSpec {
-            name: "counts".to_owned(),
-            columns: vec![column("id", ColumnType::Text), column("count", ColumnType::Long)],
-            partition_key: vec![0],
-            clustering_key: vec![],
-            nulls: Default::default(),
-            fine_times: Default::default(),
-        });
+        let store = Cassandra::new(settings, DEADLINE, Shutdown::new());
+        let spec = counts::spec();
         store.ensure(&spec).expect("a table");
         let writer = store.writer(&spec).expect("a writer");
         Self { proxy, keyspace, spec, writer, stamp: 1_000 }
@@ -75,16 +67,9 @@ impl Faulty {
 
     /// Rows of which each says `count`.
     fn rows(&mut self, count: i64) -> Arc<Rows> {
-        let mut rows = Rows::new(self.spec.clone());
-        for number in 0..ROWS {
-            let id = format!("r{number}");
-            let span = Span { start: rows.arena.len() as u32, len: id.len() as u32 };
-            rows.arena.extend_from_slice(id.as_bytes());
-            rows.upserts.extend([Cell::Text(span), Cell::Integer(count)]);
-            self.stamp += 1;
-            rows.marks.push(Mark { stamp: self.stamp, ttl_s: 0 });
-        }
-        Arc::new(rows)
+        let rows = counts::rows(&self.spec, ROWS, count, self.stamp + 1);
+        self.stamp += ROWS as i64;
+        rows
     }
 
     /// Writes until it is done, and how often it was not yet, with the reasons.
@@ -105,11 +90,11 @@ impl Faulty {
     fn must_have(&self, count: i64) {
         let expected = format!("{count} | ");
         let rows = self.keyspace.rows("SELECT count, writetime(count) AS stamp FROM {ks}.counts");
-        assert_eq!(rows.len() as i64, ROWS);
+        assert_eq!(rows.len(), ROWS);
         assert!(rows.iter().all(|row| row.starts_with(&expected)), "{rows:?}");
         let mut stamps: Vec<i64> = rows.iter().map(|row| row[expected.len()..].parse().expect("a stamp")).collect();
         stamps.sort_unstable();
-        assert!(stamps.iter().copied().eq(self.stamp - ROWS + 1..=self.stamp), "{stamps:?}");
+        assert!(stamps.iter().copied().eq(self.stamp - ROWS as i64 + 1..=self.stamp), "{stamps:?}");
     }
 }
 
@@ -173,6 +158,22 @@ fn a_writer_that_waits_says_why_and_may_be_given_other_rows() {
     let rows = faulty.rows(2);
     assert_eq!(faulty.write(&rows).unwrap().0, []);
     faulty.must_have(2);
+}
+
+#[test]
+fn no_more_rows_are_on_their_way_than_may_be() {
+    let mut faulty = Faulty::new();
+    let (seen, mut statements_seen) = tokio::sync::mpsc::unbounded_channel();
+    let unanswered = RequestReaction::drop_frame().with_feedback_when_performed(seen);
+    faulty.requests(vec![RequestRule(statements(usize::MAX), unanswered)]);
+    let rows = faulty.rows(1);
+    // Less than the driver waits for an answer.
+    assert_eq!(faulty.writer.write(&rows, Duration::from_secs(1)).unwrap(), Written::Pending(None));
+    let sent = std::iter::from_fn(|| statements_seen.try_recv().ok()).count();
+    assert_eq!(sent, IN_FLIGHT);
+    faulty.requests(vec![]);
+    assert_eq!(faulty.write(&rows).unwrap().0, []);
+    faulty.must_have(1);
 }
 
 #[test]

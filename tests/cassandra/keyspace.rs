@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -32,12 +33,19 @@ pub struct Keyspace {
 impl Keyspace {
     /// Makes one, whose rows are kept so often.
     pub fn new(nodes: &str, replicas: u32) -> Self {
+        Self::of(nodes, replicas, None)
+    }
+
+    /// The same as a user with a password.
+    pub fn of(nodes: &str, replicas: u32, user: Option<(&str, &str)>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("t{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let session = wait(async {
-            let nodes: Vec<&str> = nodes.split(',').collect();
-            SessionBuilder::new().known_nodes(nodes).connection_timeout(Duration::from_secs(30)).build().await
-        });
+        let builder = SessionBuilder::new().known_nodes(nodes.split(',')).connection_timeout(Duration::from_secs(30));
+        let builder = match user {
+            Some((name, password)) => builder.user(name, password),
+            None => builder,
+        };
+        let session = wait(builder.build());
         let keyspace = Self { nodes: nodes.to_owned(), name, session: Arc::new(session.expect("a session")) };
         keyspace.cql(&format!(
             "CREATE KEYSPACE {} WITH replication = {{'class': 'NetworkTopologyStrategy', 'replication_factor': {replicas}}}",
@@ -70,6 +78,19 @@ impl Keyspace {
         let mut rows: Vec<String> = self.cql(statement).into_iter().map(row).collect();
         rows.sort();
         rows
+    }
+
+    /// Of how many rows of a table, by their key of one text, each node is the first to keep them.
+    pub fn keepers(&self, table: &str, keys: impl Iterator<Item = String>) -> BTreeMap<IpAddr, usize> {
+        wait(self.session.refresh_metadata()).expect("metadata");
+        let state = self.session.get_cluster_state();
+        let mut keepers: BTreeMap<IpAddr, usize> =
+            state.get_nodes_info().iter().map(|node| (node.address.ip(), 0)).collect();
+        for key in keys {
+            let nodes = state.get_endpoints(&self.name, table, &(key,)).expect("a table");
+            *keepers.entry(nodes[0].0.address.ip()).or_default() += 1;
+        }
+        keepers
     }
 }
 

@@ -3,10 +3,12 @@
 //! All tests share one node and have a keyspace each. Those that take nodes away have clusters of their own, and take
 //! minutes (`outages`).
 
+mod counts;
 mod faults;
 pub mod keyspace;
 mod order;
 mod outages;
 mod refused;
+mod secured;
 mod shop;
 mod types;

@@ -7,7 +7,7 @@ use bespoke_boundary::wire::{write_bytes, write_long};
 use bespoke_record::{Batch, BatchBuilder};
 
 use super::keyspace::Keyspace;
-use crate::support::{Ended, Folder, services, top};
+use crate::support::{Ended, Folder, Running, services, top};
 
 /// The topic.
 pub const PRICES: &str = "prices";
@@ -132,19 +132,29 @@ columns = ["id", "price", "note"]
         self.sets.push(key_and_value.to_owned());
     }
 
-    fn arguments(&self) -> Vec<&str> {
+    fn arguments(&self, run: &[&'static str]) -> Vec<&str> {
         let sets = self.sets.iter().flat_map(|set| ["--set", set.as_str()]);
-        ["run", "--until-end", "pipeline.toml"].into_iter().chain(sets).collect()
+        run.iter().copied().chain(["pipeline.toml"]).chain(sets).collect()
     }
 
     /// Runs until every record is in the table.
     pub fn run(&self) -> Ended {
-        self.folder.host(&self.arguments())
+        self.start().end()
     }
 
-    /// Begins to.
-    pub fn start(&self) -> crate::support::Running {
-        self.folder.start(&self.arguments())
+    /// The same with variables of the environment.
+    pub fn run_with(&self, environment: &[(&str, &str)]) -> Ended {
+        self.folder.start_with(&self.arguments(&["run", "--until-end"]), environment).end()
+    }
+
+    /// Begins to run until every record is in the table.
+    pub fn start(&self) -> Running {
+        self.folder.start(&self.arguments(&["run", "--until-end"]))
+    }
+
+    /// Begins to run until it is interrupted.
+    pub fn start_for_ever(&self) -> Running {
+        self.folder.start(&self.arguments(&["run"]))
     }
 
     /// Appends changes that all happen at one time.
@@ -165,6 +175,29 @@ columns = ["id", "price", "note"]
     /// The same with the write timestamp of each price.
     pub fn stamped(&self) -> Vec<String> {
         self.keyspace.rows("SELECT id, price, note, writetime(price) AS stamp FROM {ks}.prices")
+    }
+
+    /// When each row was written last, by CQL.
+    pub fn stamps(&self) -> Vec<String> {
+        self.keyspace.rows("SELECT id, writetime(price) AS stamp FROM {ks}.prices")
+    }
+
+    /// The same as it must come of the topic, whose records are all of one time.
+    pub fn stamps_of_topic(&self) -> Vec<String> {
+        let mut next = BTreeMap::new();
+        let mut stamps = BTreeMap::new();
+        self.folder.each(PRICES, |partition, record| {
+            let id = String::from_utf8(record.key().expect("a key").to_vec()).expect("text");
+            let stamp = next.entry(partition).or_insert(TIME_MS * 1_000);
+            match record.value() {
+                Some(_) => stamps.insert(id, *stamp),
+                None => stamps.remove(&id),
+            };
+            *stamp += 1;
+        });
+        let mut stamps: Vec<String> = stamps.into_iter().map(|(id, stamp)| format!("'{id}' | {stamp}")).collect();
+        stamps.sort();
+        stamps
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use host::shutdown::Shutdown;
 use host::table::cassandra::{Cassandra, Level, Settings};
 use host::table::{ColumnType, RowIndex, Rows, TableError, TableSpec, TableStore as _, Top, Written};
 
@@ -11,6 +12,8 @@ use super::table::Value::{Integer, Text};
 use super::table::{Store, prices, rows, some};
 use crate::cassandra::keyspace::Keyspace;
 use crate::support::services;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A keyspace of its own.
 pub struct InKeyspace {
@@ -25,7 +28,7 @@ impl InKeyspace {
         let keyspace = Keyspace::new(services::cassandra().address(), 1);
         let settings =
             Settings { consistency: Level::One, ..Settings::new(vec![keyspace.nodes.clone()], &keyspace.name) };
-        Self { store: Cassandra::new(settings), keyspace, columns: Mutex::default() }
+        Self { store: Cassandra::new(settings, PATIENCE, Shutdown::new()), keyspace, columns: Mutex::default() }
     }
 }
 
@@ -57,7 +60,7 @@ impl Store for InKeyspace {
     fn write(&self, rows: &Rows) -> Result<(), TableError> {
         let rows = Arc::new(rows.clone());
         let mut writer = self.store.writer(&rows.table)?;
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             match writer.write(&rows, Duration::from_millis(100))? {
                 Written::Done(refused) => {

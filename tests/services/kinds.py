@@ -62,14 +62,17 @@ class Cassandra:
                 "-cp", f"{lib}/*", "org.apache.cassandra.service.CassandraDaemon"]
 
     def knows(self, node):
-        """STARTUP, then rows of system.peers_v2, by native protocol v4."""
+        """STARTUP, then rows of system.peers_v2, by native protocol v4. A node that asks who is there is told its first user."""
         def call(s, op, body):
             s.sendall(struct.pack(">BBhBi", 4, 0, 0, op, len(body)) + body)
             _, _, _, op, size = struct.unpack(">BBhBi", read(s, 9))
             return op, read(s, size)
         with socket.create_connection((node["host"], node["client"]), 2) as s:
             s.settimeout(10)
-            call(s, 1, b"\0\1" + b"\0\x0bCQL_VERSION" + b"\0\x053.0.0")
+            op, _ = call(s, 1, b"\0\1" + b"\0\x0bCQL_VERSION" + b"\0\x053.0.0")
+            if op == 3:
+                token = b"\0cassandra\0cassandra"
+                call(s, 15, struct.pack(">i", len(token)) + token)
             query = b"SELECT peer FROM system.peers_v2"
             op, reply = call(s, 7, struct.pack(">i", len(query)) + query + struct.pack(">hB", 1, 2))  # ONE, no metadata
         return 1 + struct.unpack(">i", reply[12:16])[0] if op == 8 else 0

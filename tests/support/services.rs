@@ -55,6 +55,11 @@ pub fn own_cassandra(nodes: u32) -> Service {
     Service::start("cassandra", nodes, &[])
 }
 
+/// One with settings of its own.
+pub fn own_cassandra_with(settings: &[(&str, &str)]) -> Service {
+    Service::start("cassandra", 1, settings)
+}
+
 /// The schema registry of this test program.
 pub fn registry() -> &'static Service {
     static REGISTRY: OnceLock<Service> = OnceLock::new();

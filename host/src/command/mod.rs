@@ -74,8 +74,8 @@ fn assemble(config: &Pipeline, purpose: Purpose) -> Result<Built> {
 fn assemble_with(config: &Pipeline, dir: &SchemaDir, purpose: Purpose) -> Result<Built> {
     let sandbox = sandbox()?;
     let naming = Naming { subjects: config.schemas.subject, form: config.schemas.schema_id };
-    let stores = match purpose {
-        Purpose::Run(_) => TableStores::to_run(config),
+    let stores = match &purpose {
+        Purpose::Run(stop) => TableStores::to_run(config, stop),
         Purpose::Check => TableStores::to_look(config),
     };
     let schemas = Arc::new(SchemaStore::new(registry(&config.schemas)?, naming, purpose));

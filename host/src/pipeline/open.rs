@@ -147,22 +147,21 @@ pub struct TableStores {
 // === impl TableStores ===
 
 impl TableStores {
-    /// To run a pipeline: nodes that are away are waited for.
+    /// To run a pipeline: nodes that are away are waited for, until the host is to stop.
     #[must_use]
-    pub fn to_run(config: &Pipeline) -> Self {
-        Self::with(config, PATIENCE)
+    pub fn to_run(config: &Pipeline, stop: &Shutdown) -> Self {
+        Self::with(config, PATIENCE, stop)
     }
 
     /// To look into tables.
     #[must_use]
     pub fn to_look(config: &Pipeline) -> Self {
-        Self::with(config, LOOKING)
+        Self::with(config, LOOKING, &Shutdown::new())
     }
 
-    fn with(config: &Pipeline, patience: Duration) -> Self {
-        let cassandra = |settings: &cassandra::Settings| {
-            Arc::new(Cassandra::new(cassandra::Settings { patience, ..settings.clone() }))
-        };
+    fn with(config: &Pipeline, patience: Duration, stop: &Shutdown) -> Self {
+        let cassandra =
+            |settings: &cassandra::Settings| Arc::new(Cassandra::new(settings.clone(), patience, stop.clone()));
         Self { cassandra: config.cassandra.as_ref().map(cassandra) }
     }
 

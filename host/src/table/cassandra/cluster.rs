@@ -6,25 +6,33 @@
 use std::fs;
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use openssl::ssl::{SslConnector, SslFiletype, SslMethod};
+use openssl::x509::store::X509StoreBuilder;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::{OpenSsl010Config, Session};
 use scylla::client::session_builder::SessionBuilder;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
-use super::trouble::is_hopeless;
+use super::refusal::Failed;
 use super::{Credentials, Password, Settings, Tls};
+use crate::shutdown::Shutdown;
 use crate::table::TableError;
 
 /// Threads of the driver. They only move bytes, and share the cores with the workers.
 const THREADS: usize = 2;
 /// How long to wait between two attempts at a session.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long nodes may refuse a host that starts: while they start themselves they may not know yet who it is.
+const REFUSED: Duration = Duration::from_secs(10);
+/// How often is asked whether to stop while an attempt takes its time.
+const LOOK: Duration = Duration::from_millis(100);
 /// How often the same trouble is told.
 const TELL: Duration = Duration::from_secs(10);
 /// Other nodes that a statement may be sent to that has no answer.
@@ -37,25 +45,18 @@ static RUNTIME: LazyLock<io::Result<Runtime>> =
 /// A cluster that is connected to when it is needed.
 pub(super) struct Cluster {
     pub(super) settings: Settings,
+    /// How long to wait for nodes that are away when the first of them is needed.
+    patience: Duration,
+    /// Ends that wait.
+    stop: Shutdown,
     session: Mutex<Option<Arc<Session>>>,
-}
-
-/// Why there is no session.
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    /// It never will be.
-    #[error("{0}")]
-    Hopeless(String),
-    /// It may be, later.
-    #[error("{0}")]
-    Away(String),
 }
 
 // === impl Cluster ===
 
 impl Cluster {
-    pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, session: Mutex::new(None) }
+    pub(super) fn new(settings: Settings, patience: Duration, stop: Shutdown) -> Self {
+        Self { settings, patience, stop, session: Mutex::new(None) }
     }
 
     /// The session, for `table`. Nodes that are away are waited for.
@@ -72,9 +73,9 @@ impl Cluster {
         };
         let runtime = runtime().map_err(|error| failed(error.to_string()))?;
         let begin = Instant::now();
-        let mut told = None;
+        let (mut told, mut refused) = (None::<Instant>, None::<(Instant, String)>);
         loop {
-            let error = match runtime.block_on(connect(&self.settings)) {
+            let error = match runtime.block_on(self.connect()) {
                 Ok(session) => {
                     let session = Arc::new(session);
                     *known = Some(session.clone());
@@ -82,14 +83,36 @@ impl Cluster {
                 }
                 Err(error) => error,
             };
-            if matches!(error, Failed::Hopeless(_)) || begin.elapsed() > self.settings.patience {
+            let is_over = begin.elapsed() >= self.patience || self.stop.is_requested();
+            if is_over || matches!(error, Failed::Settings(_)) {
                 return Err(failed(error.to_string()));
             }
-            if told.is_none_or(|told: Instant| told.elapsed() > TELL) {
+            if let Failed::Refused(why) = &error {
+                refused.get_or_insert_with(|| (Instant::now(), why.clone()));
+            }
+            // What comes after it may be its consequence, and says less.
+            if let Some((since, why)) = &refused
+                && since.elapsed() >= REFUSED
+            {
+                return Err(failed(why.clone()));
+            }
+            if told.is_none_or(|told| told.elapsed() > TELL) {
                 told = Some(Instant::now());
                 tracing::warn!(%error, nodes = self.settings.nodes.join(", "), "waiting for Cassandra");
             }
-            std::thread::sleep(AGAIN);
+            self.stop.wait(AGAIN);
+        }
+    }
+
+    /// One attempt at a session, given up when the host is to stop.
+    async fn connect(&self) -> Result<Session, Failed> {
+        let mut connecting = std::pin::pin!(connect(&self.settings));
+        loop {
+            match timeout(LOOK, &mut connecting).await {
+                Ok(connected) => return connected,
+                Err(_) if self.stop.is_requested() => return Err(Failed::Away("stopped".to_owned())),
+                Err(_) => {}
+            }
         }
     }
 
@@ -135,10 +158,7 @@ async fn connect(settings: &Settings) -> Result<Session, Failed> {
     if let Some(tls) = &settings.tls {
         builder = builder.tls_context(Some(context(tls)?));
     }
-    let session = builder.build().await.map_err(|error| {
-        let what = error.to_string();
-        if is_hopeless(&error) { Failed::Hopeless(what) } else { Failed::Away(what) }
-    })?;
+    let session = builder.build().await.map_err(|error| Failed::of(&error, settings.tls.is_some()))?;
     check_datacenter(&session, settings)?;
     Ok(session)
 }
@@ -153,22 +173,37 @@ fn check_datacenter(session: &Session, settings: &Settings) -> Result<(), Failed
         return Ok(());
     }
     let known: Vec<&str> = known.into_iter().collect();
-    Err(Failed::Hopeless(format!("there is no data centre `{wanted}`; it has {}", known.join(", "))))
+    Err(Failed::Settings(format!("there is no data centre `{wanted}`; it has {}", known.join(", "))))
 }
 
 fn context(tls: &Tls) -> Result<OpenSsl010Config, Failed> {
+    let (file, folder) = trusted(tls)?;
     let made = || {
         let mut builder = SslConnector::builder(SslMethod::tls())?;
-        if let Some(ca) = &tls.ca {
-            builder.set_ca_file(ca)?;
-        }
+        // Those and no others. The OpenSSL that is built in does not know where a system has its own.
+        builder.set_cert_store(X509StoreBuilder::new()?.build());
+        builder.load_verify_locations(file.as_deref(), folder.as_deref())?;
         if let Some((certificate, key)) = &tls.identity {
             builder.set_certificate_chain_file(certificate)?;
             builder.set_private_key_file(key, SslFiletype::PEM)?;
         }
         Ok::<_, openssl::error::ErrorStack>(OpenSsl010Config::new(builder))
     };
-    made().map_err(|error| Failed::Hopeless(format!("its certificates cannot be used: {error}")))
+    made().map_err(|error| Failed::Settings(format!("its certificates cannot be used: {error}")))
+}
+
+/// The file and the folder of the certificates that nodes are trusted by.
+fn trusted(tls: &Tls) -> Result<(Option<PathBuf>, Option<PathBuf>), Failed> {
+    if tls.ca.is_some() {
+        return Ok((tls.ca.clone(), None));
+    }
+    let found = openssl_probe::probe();
+    let folder = found.cert_dir.into_iter().next();
+    if found.cert_file.is_none() && folder.is_none() {
+        let what = "this system has no certificates that nodes could be trusted by; name a file of them as `ca`";
+        return Err(Failed::Settings(what.to_owned()));
+    }
+    Ok((found.cert_file, folder))
 }
 
 // === impl Password ===
@@ -181,7 +216,7 @@ impl Password {
                 // As editors leave it.
                 Ok(text) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
                 Err(error) => {
-                    Err(Failed::Hopeless(format!("its password cannot be read from `{}`: {error}", path.display())))
+                    Err(Failed::Settings(format!("its password cannot be read from `{}`: {error}", path.display())))
                 }
             },
         }

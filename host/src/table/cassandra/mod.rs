@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use scylla::statement::Consistency;
 
+use crate::shutdown::Shutdown;
 use crate::table::{TableError, TableSpec, TableStore, TableWriter, Top};
 
 mod cluster;
@@ -32,6 +33,7 @@ mod ddl;
 mod decimal;
 mod encode;
 mod live;
+mod refusal;
 mod show;
 mod statement;
 mod trouble;
@@ -63,8 +65,6 @@ pub struct Settings {
     pub timeout: Duration,
     /// After how long a statement is sent to another node too, if it is.
     pub speculative: Option<Duration>,
-    /// How long to wait for nodes that are away when the first of them is needed.
-    pub patience: Duration,
 }
 
 /// How often the rows of a keyspace are kept.
@@ -179,7 +179,6 @@ impl Settings {
             max_in_flight: 512,
             timeout: Duration::from_secs(10),
             speculative: None,
-            patience: Duration::from_secs(10),
         }
     }
 }
@@ -187,10 +186,10 @@ impl Settings {
 // === impl Cassandra ===
 
 impl Cassandra {
-    /// Nothing is asked of the cluster yet.
+    /// Nothing is asked of the cluster yet. When it is, nodes that are away are waited for, so long at most, until a stop.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        Self { cluster: Arc::new(Cluster::new(settings)) }
+    pub fn new(settings: Settings, patience: Duration, stop: Shutdown) -> Self {
+        Self { cluster: Arc::new(Cluster::new(settings, patience, stop)) }
     }
 }
 

@@ -1,9 +1,6 @@
 //! Whose fault an error is, and whether it passes by itself.
 
-use scylla::errors::{
-    BadQuery, ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError,
-    MetadataError, NewSessionError, PrepareError, RequestAttemptError,
-};
+use scylla::errors::{BadQuery, DbError, ExecutionError, PrepareError, RequestAttemptError};
 
 use super::encode::Unfit;
 
@@ -75,29 +72,6 @@ fn of_node(error: &DbError, message: &str) -> Trouble {
 fn is_too_large(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     message.contains("larger than the maximum") || message.contains("exceeds the maximum size")
-}
-
-/// Whether a session that could not be made never will be: its credentials or its settings are wrong.
-pub(super) fn is_hopeless(error: &NewSessionError) -> bool {
-    let pool = match error {
-        NewSessionError::MetadataError(MetadataError::ConnectionPoolError(pool)) => pool,
-        NewSessionError::EmptyKnownNodesList | NewSessionError::IllegalConfig(_) => return true,
-        _ => return false,
-    };
-    let ConnectionPoolError::Broken { last_connection_error: ConnectionError::ConnectionSetupRequestError(setup) } =
-        pool
-    else {
-        return false;
-    };
-    use ConnectionSetupRequestErrorKind as Kind;
-    matches!(
-        setup.get_error(),
-        Kind::MissingAuthentication
-            | Kind::DbError(DbError::AuthenticationError | DbError::Unauthorized, _)
-            | Kind::StartAuthSessionError(_)
-            | Kind::AuthChallengeEvaluationError(_)
-            | Kind::AuthFinishError(_)
-    )
 }
 
 #[cfg(test)]
