@@ -272,6 +272,8 @@ mod tests {
         assert!(!text.contains("dead letters"));
         counters.dead_letters.add(2);
         assert!(line.read(&counters, SECOND).in_words().contains("2 dead letters"));
+        counters.waiting.set(Some("1 of the 2 replicas".to_owned()));
+        assert!(line.read(&counters, SECOND).in_words().ends_with("waiting: 1 of the 2 replicas"));
     }
 
     #[test]

@@ -6,9 +6,11 @@
 mod counts;
 mod faults;
 pub mod keyspace;
+mod nodes;
 mod order;
 mod outages;
 mod refused;
 mod secured;
+mod settings;
 mod shop;
 mod types;

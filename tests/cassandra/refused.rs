@@ -1,9 +1,7 @@
 //! What cannot be written: a table that does not fit stops all before the first record, a row that does not is alone.
 
-use bespoke_record::BatchBuilder;
-
 use super::keyspace::Keyspace;
-use super::shop::{LETTERS, PRICES, Shop, TIME_MS, gone, model, set, value};
+use super::shop::{LETTERS, PRICES, Shop, gone, model, set};
 use crate::support::{LIMIT, services, until};
 
 fn keyspace() -> Keyspace {
@@ -82,28 +80,6 @@ fn a_row_that_is_too_large_leaves_the_one_before_it_in_the_same_step() {
     assert_eq!(shop.table(), ["'a' | 'n' | 1", "'c' | - | 1"]);
     assert_eq!(shop.folder.letters(LETTERS).len(), 2);
     shop.folder.must_keep_originals(LETTERS);
-}
-
-#[test]
-fn a_row_lives_as_long_as_its_field_says() {
-    let mut shop = Shop::opened(keyspace(), "ttl_field = \"ttl\"");
-    let mut builder = BatchBuilder::new();
-    for (id, ttl) in [("ever", None), ("zero", Some(0)), ("hour", Some(3_600)), ("never", Some(-1))] {
-        builder.push(Some(id.as_bytes()), Some(&value(id, 1, None, ttl)), [], TIME_MS).expect("room");
-    }
-    shop.folder.append(PRICES, &builder.finish());
-    shop.run().must_end(0);
-    let ttls = shop.keyspace.cql("SELECT id, ttl(price) AS ttl FROM {ks}.prices");
-    let has_ttl = |id: &str| {
-        let row = ttls.iter().find(|row| row["id"].as_ref().and_then(|id| id.as_text()).is_some_and(|text| text == id));
-        row.map(|row| row["ttl"].as_ref().and_then(|ttl| ttl.as_int()))
-    };
-    assert_eq!((has_ttl("ever"), has_ttl("zero"), has_ttl("never")), (Some(None), Some(None), None));
-    assert!(has_ttl("hour").flatten().is_some_and(|left| (3_000..=3_600).contains(&left)), "{:?}", has_ttl("hour"));
-    assert_eq!(shop.folder.letters(LETTERS).len(), 1);
-    // The same for all.
-    shop.set("tables.prices.ttl_s=60");
-    assert!(shop.run().stderr.contains("exactly one of `ttl_s` and `ttl_field`"));
 }
 
 #[test]

@@ -195,3 +195,153 @@ fn encode_cell(out: &mut Vec<u8>, cell: Cell, arena: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bespoke_record::BatchBuilder;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::table::{Column, ColumnType};
+
+    const WIDTH: usize = 3;
+
+    /// A change of the key: what it sets the two other columns to, or none if it deletes the row.
+    type Told = (i64, Option<[Option<i64>; WIDTH - 1]>);
+
+    /// A table as Cassandra keeps it: by key, when the row was deleted, and for each column what was written when.
+    type Table = BTreeMap<i64, (i64, [(i64, Option<i64>); WIDTH])>;
+
+    fn spec(nulls: Nulls) -> Arc<TableSpec> {
+        let column = |name: &str| Column { name: name.to_owned(), ty: ColumnType::Long, nullable: true };
+        Arc::new(TableSpec {
+            name: "t".to_owned(),
+            columns: vec![column("a"), column("key"), column("b")],
+            partition_key: vec![1],
+            clustering_key: vec![],
+            nulls,
+            fine_times: Default::default(),
+        })
+    }
+
+    fn cell(value: Option<i64>) -> Cell {
+        value.map_or(Cell::Null, Cell::Integer)
+    }
+
+    fn stage(staged: &mut Staged, spec: &Arc<TableSpec>, changes: &[Told]) {
+        let mut batch = BatchBuilder::new();
+        changes.iter().for_each(|_| batch.push(None, None, [], 0).expect("room"));
+        staged.keep(0, &batch.finish());
+        for (index, (key, columns)) in changes.iter().enumerate() {
+            let stamp = index as i64 + 1;
+            match columns {
+                None => staged.delete(&[Cell::Integer(*key)], index, stamp),
+                Some([a, b]) => {
+                    let first = staged.drawn.cells.len();
+                    staged.drawn.cells.extend([cell(*a), Cell::Integer(*key), cell(*b)]);
+                    staged.upsert(spec, index, &Found { first, ttl_s: 0 }, stamp);
+                }
+            }
+        }
+    }
+
+    /// Writes a change into a table.
+    fn apply(table: &mut Table, nulls: Nulls, (key, columns): Told, stamp: i64) {
+        let row = table.entry(key).or_default();
+        let Some([a, b]) = columns else {
+            row.0 = row.0.max(stamp);
+            return;
+        };
+        for (found, value) in row.1.iter_mut().zip([a, Some(key), b]) {
+            if stamp > found.0 && (value.is_some() || nulls == Nulls::Delete) {
+                *found = (stamp, value);
+            }
+        }
+    }
+
+    /// What is seen of it.
+    fn seen(table: &Table) -> BTreeMap<i64, [Option<i64>; WIDTH]> {
+        let row = |(deleted, columns): &(i64, [(i64, Option<i64>); WIDTH])| {
+            columns.map(|(stamp, value)| value.filter(|_| stamp > *deleted))
+        };
+        let rows = table.iter().map(|(key, found)| (*key, row(found)));
+        rows.filter(|(_, row)| row.iter().any(Option::is_some)).collect()
+    }
+
+    /// Writes rows, the newest first, as nobody knows in which order they arrive.
+    fn write(table: &mut Table, rows: &Rows) {
+        let nulls = rows.table.nulls;
+        let value = |cell: Cell| if let Cell::Integer(value) = cell { Some(value) } else { None };
+        for index in (0..rows.marks.len()).rev() {
+            let [a, key, b] = rows.upsert(index) else { panic!("as many cells as columns") };
+            apply(table, nulls, (value(*key).expect("a key"), Some([value(*a), value(*b)])), rows.marks[index].stamp);
+        }
+        for index in (0..rows.delete_stamps.len()).rev() {
+            let key = value(rows.delete(index)[0]).expect("a key");
+            apply(table, nulls, (key, None), rows.delete_stamps[index]);
+        }
+    }
+
+    fn changes() -> impl Strategy<Value = Vec<Told>> {
+        let columns = proptest::option::weighted(0.8, any::<[Option<i64>; WIDTH - 1]>());
+        proptest::collection::vec((0..4i64, columns), 1..40)
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_ends_as_if_every_change_had_been_written(changes in changes(), deletes in any::<bool>()) {
+            let nulls = if deletes { Nulls::Delete } else { Nulls::Unset };
+            let (spec, mut staged) = (spec(nulls), Staged::default());
+            stage(&mut staged, &spec, &changes);
+            let sent = staged.send(&spec, None).expect("rows");
+            let (mut written, mut all) = (Table::new(), Table::new());
+            write(&mut written, &sent.rows);
+            changes.iter().zip(1..).for_each(|(change, stamp)| apply(&mut all, nulls, *change, stamp));
+            prop_assert_eq!(seen(&written), seen(&all));
+            // Of a key one upsert, one more for each column that it leaves as it is, and one delete.
+            let keys = all.len();
+            let upserts = if deletes { keys } else { keys * WIDTH };
+            prop_assert!(sent.rows.marks.len() <= upserts && sent.rows.delete_stamps.len() <= keys);
+            prop_assert!(staged.send(&spec, Some(sent)).is_none());
+        }
+
+        #[test]
+        fn a_change_that_is_refused_is_as_if_it_had_not_been(changes in changes(), bad in any::<[bool; 40]>()) {
+            let (spec, mut staged) = (spec(Nulls::Unset), Staged::default());
+            stage(&mut staged, &spec, &changes);
+            let (mut written, mut last) = (Table::new(), None);
+            while let Some(sent) = staged.send(&spec, last) {
+                // What is refused may stand in the table or not; here it does not.
+                let is_bad = |stamp: i64| bad[stamp as usize - 1];
+                let mut good = Rows::clone(&sent.rows);
+                let upserts = (0..good.marks.len()).filter(|index| is_bad(good.marks[*index].stamp)).map(RowIndex::Upsert);
+                let deletes = good.delete_stamps.iter().enumerate().filter(|(_, stamp)| is_bad(**stamp));
+                let refused: Vec<RowIndex> = upserts.chain(deletes.map(|(index, _)| RowIndex::Delete(index))).collect();
+                for row in refused.iter().rev() {
+                    prop_assert!(staged.refuse(&sent, *row).is_some());
+                    match *row {
+                        RowIndex::Upsert(index) => {
+                            good.marks.remove(index);
+                            good.upserts.drain(index * WIDTH..(index + 1) * WIDTH);
+                        }
+                        RowIndex::Delete(index) => {
+                            good.delete_stamps.remove(index);
+                            good.deletes.remove(index);
+                        }
+                    }
+                }
+                write(&mut written, &good);
+                last = Some(sent);
+            }
+            let mut all = Table::new();
+            for ((change, stamp), bad) in changes.iter().zip(1..).zip(bad) {
+                if !bad {
+                    apply(&mut all, Nulls::Unset, *change, stamp);
+                }
+            }
+            prop_assert_eq!(seen(&written), seen(&all));
+        }
+    }
+}

@@ -14,8 +14,7 @@ use super::statement::{SharedStatements, Statements};
 use super::trouble::{self, Trouble};
 use crate::table::{Refused, RowIndex, Rows, TableError, TableSpec, TableWriter, Written};
 
-/// The pauses between passes that had trouble: twice as long each time, up to a bound, each a bit shorter by chance, so that
-/// hosts do not come back to a cluster all at once.
+/// The pauses between passes that had trouble.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -57,6 +56,12 @@ struct Sending {
     rows: Arc<Rows>,
     statements: Arc<Mutex<Option<SharedStatements>>>,
     state: Arc<State>,
+}
+
+/// How long to wait before the next pass: twice as long each time, up to a bound, each a bit shorter by chance, so that
+/// hosts do not come back to a cluster all at once.
+struct Pauses {
+    next: Duration,
 }
 
 /// One attempt at rows.
@@ -163,7 +168,7 @@ impl Sending {
         let deletes = (0..self.rows.delete_stamps.len()).map(RowIndex::Delete);
         let mut open: Vec<RowIndex> = deletes.chain((0..self.rows.marks.len()).map(RowIndex::Upsert)).collect();
         let mut refused = Vec::new();
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::new();
         while !open.is_empty() {
             let (again, why) = match self.statements().await? {
                 Ok(statements) => {
@@ -181,7 +186,7 @@ impl Sending {
                         }
                     }
                     if again.len() < sent {
-                        pause = FIRST_PAUSE;
+                        pauses = Pauses::new();
                     }
                     match self.judge(suspects).await? {
                         Ok(guilty) => refused.extend(guilty),
@@ -197,9 +202,7 @@ impl Sending {
             open = again;
             self.state.set_trouble(why);
             if !open.is_empty() {
-                let part = rand::rng().random_range(0.5..1.0);
-                tokio::time::sleep(pause.mul_f64(part)).await;
-                pause = (pause * 2).min(LAST_PAUSE);
+                tokio::time::sleep(pauses.next()).await;
             }
         }
         refused.sort_by_key(|refused| match refused.row {
@@ -281,6 +284,20 @@ fn rows_of(refused: &[Refused]) -> Vec<RowIndex> {
     refused.iter().map(|refused| refused.row).collect()
 }
 
+// === impl Pauses ===
+
+impl Pauses {
+    fn new() -> Self {
+        Self { next: FIRST_PAUSE }
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.next.mul_f64(rand::rng().random_range(0.5..1.0));
+        self.next = (self.next * 2).min(LAST_PAUSE);
+        pause
+    }
+}
+
 // === impl Pass ===
 
 impl Pass {
@@ -302,5 +319,24 @@ impl Pass {
             }
             failed.push((*row, trouble));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_bound_and_are_not_all_alike() {
+        let (mut some, mut others) = (Pauses::new(), Pauses::new());
+        let mut longest = FIRST_PAUSE;
+        let mut differ = false;
+        for _ in 0..20 {
+            let (pause, other) = (some.next(), others.next());
+            assert!(pause >= longest / 2 && pause <= longest, "{pause:?} of {longest:?}");
+            differ |= pause != other;
+            longest = (longest * 2).min(LAST_PAUSE);
+        }
+        assert!(differ && longest == LAST_PAUSE);
     }
 }
