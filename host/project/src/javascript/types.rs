@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use heck::{ToLowerCamelCase, ToUpperCamelCase};
 use wit_bindgen_core::wit_parser::{
-    Function, InterfaceId, Resolve, Type, TypeDef, TypeDefKind, TypeId, WorldId, WorldItem,
+    Case, Function, InterfaceId, Resolve, Type, TypeDef, TypeDefKind, TypeId, WorldId, WorldItem,
 };
 
 /// The texts of two files.
@@ -152,7 +152,7 @@ fn structure(resolve: &Resolve, ty: &TypeDef) -> String {
             cases.join(" | ")
         }
         TypeDefKind::Variant(variant) => {
-            let case = |case: &wit_parser::Case| match case.ty {
+            let case = |case: &Case| match case.ty {
                 Some(ty) => format!("{{ tag: '{}'; val: {} }}", case.name, name_of(resolve, ty)),
                 None => format!("{{ tag: '{}' }}", case.name),
             };
