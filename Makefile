@@ -20,6 +20,9 @@ SOAK := contract::kafka kafka::killed kafka::paused kafka::rebalance
 PROOF := kafka::outages kafka::proof cassandra::outages cassandra::nodes
 RECORDS := 1000000
 AWAY_SECS := 15
+# Tests that also run in `make test`, with fewer swaps.
+SWAPPED := swap::load swap::kills swap::kafka
+SWAPS := 200
 HOST := cargo run --quiet --locked --package host --
 
 .PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests guests-all guests-test bench bench-kafka bench-cassandra services services-stop downloads python clean tools target host
@@ -67,6 +70,7 @@ soak: guests downloads ## Tests on clusters, with hosts and nodes killed, paused
 	cargo test --locked --package host --test all -- $(SOAK)
 	BESPOKE_TEST_RECORDS=$(RECORDS) BESPOKE_TEST_AWAY_SECS=$(AWAY_SECS) \
 	    cargo test --locked --package host --test all -- $(PROOF) --test-threads 1
+	BESPOKE_TEST_SWAPS=$(SWAPS) cargo test --locked --package host --test all -- $(SWAPPED) --test-threads 1
 
 lint: tools ## Formatting and lints, of the host and of the modules
 	cargo fmt --all --check

@@ -51,3 +51,53 @@ fn a_swap_does_not_need_the_folder() {
     assert!(running.said().contains("cannot be kept"), "{}", running.said());
     finish(&folder, running).must_be_exact(&versions);
 }
+
+/// A host that is started again does not fall over the file that it has refused while it ran.
+#[test]
+fn a_refused_file_does_not_stop_the_next_start() {
+    let first = Version::of(1);
+    let folder = folder(5_000, "");
+    let mut running = folder.start(&["run"]);
+    flows(&folder, &mut running, 100);
+    put(&folder, b"no module");
+    running.await_said("module refused");
+    // It is written down by the step that comes.
+    flows(&folder, &mut running, 1_000);
+    running.kill();
+    let mut running = folder.start(&["run"]);
+    running.await_said("its file does not do, starting with the module that was live last");
+    flows(&folder, &mut running, 100);
+    let last = Version::of(2);
+    put(&folder, &last.bytes());
+    swapped(&mut running, &last);
+    flows(&folder, &mut running, 100);
+    let outcome = finish(&folder, running);
+    let made = outcome.must_be_exact(&[first, last]);
+    assert_eq!(made.len(), 2);
+}
+
+/// What was gone back from stays so, also over a restart, until the file changes.
+#[test]
+fn a_restart_does_not_undo_a_swap_back() {
+    let first = Version::of(1);
+    let bad = Version::doing(2, "(if (i32.gt_u (global.get $calls) (i32.const 40)) (then unreachable))");
+    let folder = folder(5_000, "trial_batches = 8");
+    let mut running = folder.start(&["run"]);
+    flows(&folder, &mut running, 100);
+    put(&folder, &bad.bytes());
+    swapped(&mut running, &bad);
+    swapped(&mut running, &first);
+    flows(&folder, &mut running, 1_000);
+    running.kill();
+    let mut running = folder.start(&["run"]);
+    flows(&folder, &mut running, 5_000);
+    let said = running.said();
+    assert!(said.contains("starts with the module that was live last") && !said.contains("on trial"), "{said}");
+    let last = Version::of(3);
+    put(&folder, &last.bytes());
+    swapped(&mut running, &last);
+    flows(&folder, &mut running, 100);
+    let outcome = finish(&folder, running);
+    let made = outcome.must_be_exact(&[first, bad, last]);
+    assert_eq!(made.len(), 3);
+}

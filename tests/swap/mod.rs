@@ -5,6 +5,7 @@
 //! state than it should shows.
 
 mod broken;
+mod kafka;
 mod kept;
 mod kills;
 mod load;

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bespoke_boundary::Schema;
 use bespoke_record::Record;
+use serde::de::IgnoredAny;
 
 use super::failure::Usage;
 use crate::format::json::{JsonStyle, write_json};
@@ -59,8 +60,16 @@ impl Schemas {
         schema.with_context(|| unknown(id))
     }
 
-    /// Appends a record's value as JSON; a tombstone is null.
+    /// Appends a record's value as JSON; a tombstone is null. What is a JSON object already, as the host's own entries of
+    /// swaps are, is as it is: it has no framing that would name a schema.
     pub(super) fn write(&mut self, record: Record<'_>, style: JsonStyle, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        if let Some(text) = record.value().filter(|value| value.first() == Some(&b'{'))
+            && framing::split_record(record).is_err()
+            && serde_json::from_slice::<IgnoredAny>(text).is_ok()
+        {
+            out.extend_from_slice(text);
+            return Ok(());
+        }
         let Some((id, datum)) = framing::split_record(record)? else {
             out.extend_from_slice(b"null");
             return Ok(());
@@ -115,7 +124,7 @@ mod tests {
         let mut schemas = Schemas::new(None, SubjectNames::default());
         let mut out = Vec::new();
         let mut batch = BatchBuilder::new();
-        for value in [Some(&[0, 0, 0, 0, 9, 1][..]), Some(b"x"), None] {
+        for value in [Some(&[0, 0, 0, 0, 9, 1][..]), Some(b"x"), None, Some(br#"{"stage":"s"}"#), Some(b"{")] {
             batch.push(None, value, [], 0).expect("room");
         }
         let batch = batch.finish();
@@ -124,5 +133,9 @@ mod tests {
         assert!(schemas.write(batch.get(1), JsonStyle::Plain, &mut out).is_err());
         schemas.write(batch.get(2), JsonStyle::Plain, &mut out).expect("a tombstone");
         assert_eq!(out, b"null");
+        out.clear();
+        schemas.write(batch.get(3), JsonStyle::Plain, &mut out).expect("an object");
+        assert_eq!(out, br#"{"stage":"s"}"#);
+        assert!(schemas.write(batch.get(4), JsonStyle::Plain, &mut out).is_err());
     }
 }

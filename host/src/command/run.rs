@@ -9,7 +9,7 @@ use super::{PIPELINE, assemble, load, open_log, pipe};
 use crate::cli::failure::Usage;
 use crate::config::{self, Pipeline};
 use crate::log::{Log, Standing, standings};
-use crate::pipeline::{Purpose, Until, prepare, run as run_pipeline};
+use crate::pipeline::{Purpose, Until, choose, prepare, run as run_pipeline};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 
@@ -149,6 +149,9 @@ fn lone_stage(args: &RunArgs, module: &Path) -> Result<Pipeline> {
 
 fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: &Shutdown) -> Result<bool> {
     let log = open_log(config, shutdown)?;
+    let mut config = config.clone();
+    choose(&mut config, &*log.log())?;
+    let config = &config;
     let mut built = assemble(config, Purpose::Run(shutdown.clone()))?;
     prepare(&built, config, &log)?;
     if let Some(only) = only {

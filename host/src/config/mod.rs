@@ -234,6 +234,19 @@ pub struct Stage {
     pub provenance: Provenance,
     /// How it changes its module while it runs.
     pub swap: Terms,
+    /// What it starts with, if not simply with its file. No key: the ledger tells.
+    pub start: Option<StartWith>,
+}
+
+/// A module that was live, and takes the place of the file at a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartWith {
+    /// Where it is kept.
+    pub kept: PathBuf,
+    /// The digest of the file.
+    pub file: String,
+    /// Whether the file is not even tried.
+    pub is_passed_over: bool,
 }
 
 /// Where the answers of a stage go.

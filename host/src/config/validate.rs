@@ -312,6 +312,7 @@ impl Check<'_, '_> {
             },
             provenance: raw.provenance,
             swap,
+            start: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! From a configuration to stages, sinks and feeds that can run.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use bespoke_boundary::{Mismatch, Plan, names, output_schema};
@@ -315,14 +316,35 @@ impl Builder<'_> {
         Ok(BuiltFeed { config: feed.clone(), topic, key, frame })
     }
 
+    /// A stage with its file, or with the module that was live last.
     fn stage(&mut self, config: &config::Stage) -> Result<BuiltStage, BuildError> {
+        let Some(start) = &config.start else { return self.stage_with(config, &config.module) };
+        let (name, file) = (&config.name, config.module.display());
+        if start.is_passed_over {
+            tracing::warn!(stage = name, %file, "starts with the module that was live last: its file was gone back from, or dropped");
+            return self.stage_with(config, &start.kept).or_else(|error| {
+                tracing::warn!(stage = name, %file, %error, "the module that was live last does not do, starting with the file");
+                self.stage_with(config, &config.module)
+            });
+        }
+        self.stage_with(config, &config.module).or_else(|error| {
+            tracing::warn!(stage = name, %file, %error, "its file does not do, starting with the module that was live last");
+            // What is wrong with the file is what its owner has to know.
+            self.stage_with(config, &start.kept).map_err(|_| error)
+        })
+    }
+
+    fn stage_with(&mut self, config: &config::Stage, path: &Path) -> Result<BuiltStage, BuildError> {
         let stage = || config.name.clone();
         let from = self.topic("stage", &config.name, &config.from)?;
         let no_module = |source| BuildError::Module { stage: stage(), source };
-        let bytes = Module::read(&config.module).map_err(no_module)?;
+        let bytes = Module::read(path).map_err(no_module)?;
         let module = Module::from_bytes(self.sandbox, &config.module, &bytes, config.limits).map_err(no_module)?;
         let module = Arc::new(module);
         let settings: Arc<[(String, String)]> = config.settings.clone().into();
+        if let Err(fault) = Instance::new(&module, &settings) {
+            return Err(BuildError::Start { stage: stage(), module: module.name().to_owned(), why: fault.to_string() });
+        }
         let mismatch = |source| BuildError::Mismatch { stage: stage(), module: module.name().to_owned(), source };
         let signature = module.signature();
         Plan::check_input(signature, &from.schema).map_err(mismatch)?;
@@ -346,9 +368,6 @@ impl Builder<'_> {
             let frame = self.frame(&output.topic, &topic)?;
             let name = signature.answer.outputs()[i].map(str::to_owned);
             destinations.push(Destination { name, topic: output.topic.clone(), schema: topic.schema, key, frame });
-        }
-        if let Err(fault) = Instance::new(&module, &settings) {
-            return Err(BuildError::Start { stage: stage(), module: module.name().to_owned(), why: fault.to_string() });
         }
         let built = Stage {
             name: stage(),

@@ -7,10 +7,12 @@ mod build;
 mod open;
 mod run;
 mod schemas;
+mod starts;
 mod topics;
 
 pub use build::{BuildError, Built, BuiltFeed, BuiltStage, build, prepare};
 pub use open::{Location, OpenLog, TableStores};
 pub use run::{Outcome, Until, Watched, run};
 pub use schemas::{Naming, Purpose, SchemaStore, TopicSchema};
+pub use starts::choose;
 pub use topics::{Topics, wanted_topics};

@@ -129,7 +129,8 @@ pub fn run(
                 kept: Some(built.kept.clone()),
                 source: Some(source),
             };
-            watchers.push(swap::Watched { director, workshop, path: config.module, settings });
+            let passed_over = config.start.filter(|start| start.is_passed_over).map(|start| start.file);
+            watchers.push(swap::Watched { director, workshop, path: config.module, settings, passed_over });
         }
     }
     for (sink, config, from) in built.sinks {

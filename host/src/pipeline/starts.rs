@@ -1,0 +1,64 @@
+//! What a stage starts with: its file, unless the ledger has a reason to start with the module that was live last.
+//!
+//! A file that nobody has seen yet is taken as it is; who puts it there before a start wants it. One that was refused is
+//! tried again, as the pipeline may be another now, and if it still does not do, the last live module goes on. One that
+//! was dropped, or that somebody went back from, stays passed over until the file changes: without this a restart would
+//! undo what a swap back has mended. Called before the pipeline is built.
+
+use crate::config::{Pipeline, Stage, StartWith};
+use crate::log::{Log, LogError};
+use crate::module::{Module, digest_of};
+use crate::swap::{Cause, Entry, Event, Kept, Ledger};
+
+/// Decides for every stage of a pipeline.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub fn choose(config: &mut Pipeline, log: &dyn Log) -> Result<(), LogError> {
+    let ledger = Ledger::read(log, &Ledger::topic(&config.name))?;
+    let kept = Kept::new(config.modules.clone());
+    for stage in &mut config.stages {
+        stage.start = start_of(&ledger, &kept, stage);
+    }
+    Ok(())
+}
+
+fn start_of(ledger: &Ledger, kept: &Kept, stage: &Stage) -> Option<StartWith> {
+    let live = ledger.live(&stage.name)?;
+    // That there is no file is told where it is needed.
+    let digest = digest_of(&Module::read(&stage.module).ok()?);
+    if digest == live.module || kept.get(&live.module).is_err() {
+        return None;
+    }
+    let of_file = ledger.verdict(&stage.name, &digest)?;
+    let is_passed_over = passes_over(live, of_file)?;
+    Some(StartWith { kept: kept.path(&live.module), file: digest, is_passed_over })
+}
+
+/// Whether the file is passed over for the live module, or only if it does not do. None if it counts.
+fn passes_over(live: &Entry, of_file: &Entry) -> Option<bool> {
+    match (of_file.event, live.cause) {
+        (Event::Refused, _) => Some(false),
+        (Event::Dropped, _) => Some(true),
+        // It was replaced by its file, or by a start, and somebody has put it back.
+        (Event::Live | Event::Stays, Cause::Start | Cause::File) => None,
+        (Event::Live | Event::Stays, _) => Some(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_counts_unless_it_was_judged() {
+        let entry = |event, cause| Entry::now("s", event, cause, "m", "m.wasm");
+        let started = entry(Event::Live, Cause::Start);
+        assert_eq!(passes_over(&started, &entry(Event::Live, Cause::File)), None, "put back by hand");
+        assert_eq!(passes_over(&started, &entry(Event::Refused, Cause::File)), Some(false));
+        assert_eq!(passes_over(&started, &entry(Event::Dropped, Cause::File)), Some(true));
+        let back = entry(Event::Live, Cause::Rollback);
+        assert_eq!(passes_over(&back, &entry(Event::Live, Cause::File)), Some(true));
+        assert_eq!(passes_over(&back, &entry(Event::Stays, Cause::SwapBack)), Some(true));
+    }
+}
