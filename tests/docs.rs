@@ -1,5 +1,5 @@
-//! What the documentation says to type works: the commands of the README's quick start, run as they stand there by a shell,
-//! one block after the other, with the built host, in a copy of what they name.
+//! What the documentation says to type works: the commands of the README's quick start and of pages, run as they stand there by
+//! a shell, one block after the other, with the built host, in a copy of what they name.
 //!
 //! A block is fenced and tagged `sh`. Each starts at the top of the copy, as a reader would. Those of the section on Kafka run
 //! on the services of the tests, whose ports are others.
@@ -166,6 +166,25 @@ fn every_command_of_the_quick_start_works() {
     assert!(
         fs::read_to_string(folder.path().join("product.wit")).expect("what was written").contains("world processor")
     );
+}
+
+#[test]
+fn every_command_of_the_page_on_tests_works() {
+    let blocks = blocks(&read("docs/testing.md"));
+    assert!(blocks.len() >= 3, "the page has {} blocks of commands", blocks.len());
+    let folder = copied();
+    let mut all = String::new();
+    for (line, block) in blocks {
+        let output = run(&block, folder.path());
+        let (told, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "docs/testing.md:{line}: {}\n{block}\n{told}{printed}", output.status);
+        all += &printed;
+    }
+    for said in
+        ["case prices ... written", "case prices ... ok", "\"rejected\"", "100 records of", "case newest ... ok"]
+    {
+        assert!(all.contains(said), "nothing says {said:?}\n{all}");
+    }
 }
 
 #[test]

@@ -14,4 +14,5 @@ mod scenarios;
 mod services;
 mod support;
 mod swap;
+mod testing;
 mod tidy;

@@ -88,7 +88,7 @@ pub fn top() -> &'static Path {
 }
 
 /// The sample modules, built.
-fn modules() -> PathBuf {
+pub fn modules() -> PathBuf {
     let built = top().join("guests/target/wasm32-wasip2/release");
     let folder = std::env::var_os(MODULES).map_or(built, PathBuf::from);
     assert!(folder.join("processor.wasm").exists(), "there are no modules in {folder:?}: run `make guests`");

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 4] = [
     &["main", "cli", "command", "progress"],
     &["config", "pipeline"],
     &["stage", "swap", "sink", "feed", "worker", "wit"],
-    &["log", "table", "module", "schema", "format", "dead_letter", "metrics", "shutdown", "aside"],
+    &["log", "table", "module", "schema", "format", "dead_letter", "metrics", "shutdown", "aside", "random"],
 ];
 
 /// Implementations of a trait. None knows another, but for a pair with its reason: the tables of the embedded log live

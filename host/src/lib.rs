@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod module;
 pub mod pipeline;
 pub mod progress;
+mod random;
 pub mod schema;
 pub mod shutdown;
 pub mod sink;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, feed, inspect, run, wit};
+use crate::command::{check, feed, inspect, run, test, wit};
 use crate::shutdown::Shutdown;
 
 mod advice;
@@ -24,7 +24,7 @@ mod topics;
 mod topics_describe;
 mod topics_manage;
 mod topics_read;
-mod values;
+pub(crate) mod values;
 
 use failure::Failure;
 
@@ -72,6 +72,17 @@ Examples:
   host inspect modules/analyzer.wasm
   host inspect modules/analyzer.wasm --schema schemas/product.avsc")]
     Inspect(inspect::InspectArgs),
+    /// Run a module over test cases, without topics and in virtual time.
+    #[command(after_help = "\
+Examples:
+  host test                                      the module and the cases of this folder
+  host test discount.wasm --cases discount/cases --junit out.xml
+  host test --bless                              write down what the module answers now
+  host test --capture bespoke.avro.product --last 100 --case busy-day --pipeline pipeline.toml
+
+A case is a folder: input.jsonl or input.avro, and what must come of it in expected.jsonl (expected.NAME.jsonl for the output
+NAME), dead-letters.jsonl, state-after.bin and stops.txt. docs/testing.md has all of it.")]
+    Test(Box<test::TestArgs>),
     /// Write a WIT package for an Avro schema.
     #[command(after_help = "\
 Examples:
@@ -119,6 +130,7 @@ fn run(command: &Command) -> anyhow::Result<bool> {
         Command::Feed(arguments) => feed::feed(arguments, &mut out, &listening(&shutdown)?),
         Command::Check(arguments) => check::check(arguments, &mut out).map(|()| true),
         Command::Inspect(arguments) => inspect::inspect(arguments, &mut out).map(|()| true),
+        Command::Test(arguments) => test::test(arguments, &mut out),
         Command::Wit(arguments) => wit::wit(arguments, &mut out).map(|()| true),
         Command::Topics(arguments) => topics::run(arguments, &mut out, &shutdown).map(|()| true),
         Command::DeadLetters(arguments) => dead_letters::run(arguments, &mut out).map(|()| true),

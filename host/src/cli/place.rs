@@ -30,7 +30,7 @@ const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a log is named on the command line.
 #[derive(Debug, clap::Args)]
-pub(super) struct PlaceArguments {
+pub(crate) struct PlaceArguments {
     /// The pipeline whose log it is [default: pipeline.toml in this folder]
     #[arg(long, value_name = "FILE", conflicts_with = "log")]
     pipeline: Option<PathBuf>,
@@ -65,7 +65,7 @@ pub(super) struct PlaceArguments {
 }
 
 /// A log and what is known around it.
-pub(super) struct Place {
+pub(crate) struct Place {
     location: Location,
     schemas: Schemas,
     dead_letters: Option<String>,
@@ -87,7 +87,7 @@ enum Schemas {
 
 impl PlaceArguments {
     /// Reads the pipeline, or takes the log as it is named.
-    pub(super) fn find(&self) -> anyhow::Result<Place> {
+    pub(crate) fn find(&self) -> anyhow::Result<Place> {
         if let Some(log) = &self.log {
             let options = Options::default();
             let ids = self.ids.clone().unwrap_or_else(|| log.with_extension(IDS));
@@ -149,19 +149,19 @@ fn behind(urls: &str) -> config::Schemas {
 
 impl Place {
     /// The log, to look into it; a host may run at the same time.
-    pub(super) fn read_only(&self) -> anyhow::Result<Arc<dyn Log>> {
+    pub(crate) fn read_only(&self) -> anyhow::Result<Arc<dyn Log>> {
         Ok(self.location.look()?.log())
     }
 
     /// The log, to write to it.
-    pub(super) fn writable(&self) -> anyhow::Result<Arc<dyn Log>> {
+    pub(crate) fn writable(&self) -> anyhow::Result<Arc<dyn Log>> {
         // Opening a file would make it, and whoever mistypes a path does not want a log there.
         drop(self.read_only()?);
         Ok(self.location.open(&Shutdown::new())?.log())
     }
 
     /// The log, to make topics in it. A file is made if there is none.
-    pub(super) fn changeable(&self) -> anyhow::Result<OpenLog> {
+    pub(crate) fn changeable(&self) -> anyhow::Result<OpenLog> {
         Ok(match &self.location {
             Location::File(..) => self.location.open(&Shutdown::new())?,
             // Who types a command does not want to wait as long as a pipeline does.
@@ -170,12 +170,12 @@ impl Place {
     }
 
     /// The log, to look into it as what it is.
-    pub(super) fn look(&self) -> anyhow::Result<OpenLog> {
+    pub(crate) fn look(&self) -> anyhow::Result<OpenLog> {
         Ok(self.location.look()?)
     }
 
     /// The first rows of a table, wherever it lives.
-    pub(super) fn top_rows(&self, table: &str, limit: usize) -> anyhow::Result<Top> {
+    pub(crate) fn top_rows(&self, table: &str, limit: usize) -> anyhow::Result<Top> {
         let store = self.tables.get(table).and_then(|table| self.stores.as_ref()?.store(&table.store));
         if let Some(store) = store {
             return Ok(store.top(table, limit).map_err(LogError::from)?);
@@ -187,7 +187,7 @@ impl Place {
     }
 
     /// The registry; none if there is none yet, or none is known.
-    pub(super) fn registry(&self) -> anyhow::Result<Option<Arc<dyn Registry>>> {
+    pub(crate) fn registry(&self) -> anyhow::Result<Option<Arc<dyn Registry>>> {
         let found: Result<Arc<dyn Registry>, _> = match &self.schemas {
             Schemas::Unknown => return Ok(None),
             Schemas::Ids(ids) if !ids.exists() => return Ok(None),
@@ -201,7 +201,7 @@ impl Place {
     }
 
     /// How the registry calls its subjects.
-    pub(super) fn subjects(&self) -> SubjectNames {
+    pub(crate) fn subjects(&self) -> SubjectNames {
         match &self.schemas {
             Schemas::Ids(_) | Schemas::Unknown => SubjectNames::default(),
             Schemas::Pipeline(config) => config.subject,
@@ -209,7 +209,7 @@ impl Place {
     }
 
     /// The topic of dead letters.
-    pub(super) fn dead_letters(&self, log: &dyn Log) -> anyhow::Result<String> {
+    pub(crate) fn dead_letters(&self, log: &dyn Log) -> anyhow::Result<String> {
         if let Some(topic) = &self.dead_letters {
             return Ok(topic.clone());
         }

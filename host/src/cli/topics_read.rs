@@ -14,8 +14,8 @@ use bespoke_record::Record;
 use clap::ValueEnum;
 
 use super::failure::Usage;
-use super::values::{Schemas, write_bytes, write_text};
-use super::{grid, place};
+use super::place;
+use super::values::{Schemas, write_meta};
 use crate::format::container::ContainerWriter;
 use crate::format::json::JsonStyle;
 use crate::log::{Log, LogError};
@@ -224,7 +224,8 @@ impl<W: Write> Printer for Json<W> {
     fn print(&mut self, record: Record<'_>, partition: u32) -> anyhow::Result<()> {
         self.line.clear();
         if self.meta {
-            write_meta(record, partition, &mut self.line);
+            write_meta(record, record.headers(), partition, &mut self.line);
+            self.line.extend_from_slice(b",\"value\":");
         }
         self.schemas.write(record, self.style, &mut self.line)?;
         self.line.extend_from_slice(if self.meta { b"}\n" } else { b"\n" });
@@ -234,24 +235,6 @@ impl<W: Write> Printer for Json<W> {
     fn flush(&mut self) -> anyhow::Result<()> {
         Ok(self.out.flush()?)
     }
-}
-
-/// Everything of the line in front of the value.
-fn write_meta(record: Record<'_>, partition: u32, line: &mut Vec<u8>) {
-    let at = format!("{{\"partition\":{partition},\"offset\":{},\"timestamp\":", record.offset());
-    line.extend_from_slice(at.as_bytes());
-    write_text(&grid::time(record.timestamp_ms()), line);
-    line.extend_from_slice(b",\"key\":");
-    write_bytes(record.key(), line);
-    line.extend_from_slice(b",\"headers\":[");
-    for (index, (name, value)) in record.headers().enumerate() {
-        line.extend_from_slice(if index == 0 { b"[" } else { b",[" });
-        write_text(name, line);
-        line.push(b',');
-        write_bytes(value, line);
-        line.push(b']');
-    }
-    line.extend_from_slice(b"],\"value\":");
 }
 
 // === Avro container file ===

@@ -7,16 +7,17 @@ use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bespoke_boundary::Schema;
-use bespoke_record::Record;
+use bespoke_record::{Header, Record};
 use serde::de::IgnoredAny;
 
 use super::failure::Usage;
+use super::grid;
 use crate::format::json::{JsonStyle, write_json};
 use crate::schema::framing::{self, SchemaId};
 use crate::schema::{Registered, Registry, SubjectNames};
 
 /// Schemas by id, each read once.
-pub(super) struct Schemas {
+pub(crate) struct Schemas {
     registry: Option<Arc<dyn Registry>>,
     subjects: SubjectNames,
     known: HashMap<SchemaId, Option<Arc<Schema>>>,
@@ -25,12 +26,12 @@ pub(super) struct Schemas {
 // === impl Schemas ===
 
 impl Schemas {
-    pub(super) fn new(registry: Option<Arc<dyn Registry>>, subjects: SubjectNames) -> Self {
+    pub(crate) fn new(registry: Option<Arc<dyn Registry>>, subjects: SubjectNames) -> Self {
         Self { registry, subjects, known: HashMap::new() }
     }
 
     /// As [`Schemas::new`], where nothing can be told without a registry.
-    pub(super) fn required(registry: Option<Arc<dyn Registry>>, subjects: SubjectNames) -> anyhow::Result<Self> {
+    pub(crate) fn required(registry: Option<Arc<dyn Registry>>, subjects: SubjectNames) -> anyhow::Result<Self> {
         if registry.is_none() {
             return Err(Usage::new("the schemas of the records are not known")
                 .hint("name the pipeline with `--pipeline FILE`, or the file of schema ids with `--ids FILE`")
@@ -40,7 +41,7 @@ impl Schemas {
     }
 
     /// The newest schema of a topic's values, and its id.
-    pub(super) fn of_topic(&mut self, topic: &str) -> anyhow::Result<Option<(u32, Arc<Schema>)>> {
+    pub(crate) fn of_topic(&mut self, topic: &str) -> anyhow::Result<Option<(u32, Arc<Schema>)>> {
         let Some(registry) = &self.registry else { return Ok(None) };
         let Some(subject) = self.subjects.of_topic(topic) else { return Ok(None) };
         let Some((Registered { id, .. }, json)) = registry.latest(&subject)? else { return Ok(None) };
@@ -49,7 +50,7 @@ impl Schemas {
     }
 
     /// The schema with an id.
-    pub(super) fn by_id(&mut self, id: SchemaId) -> anyhow::Result<Arc<Schema>> {
+    pub(crate) fn by_id(&mut self, id: SchemaId) -> anyhow::Result<Arc<Schema>> {
         if let Some(known) = self.known.get(&id) {
             return known.clone().with_context(|| unknown(id));
         }
@@ -62,7 +63,7 @@ impl Schemas {
 
     /// Appends a record's value as JSON; a tombstone is null. What is a JSON object already, as the host's own entries of
     /// swaps are, is as it is: it has no framing that would name a schema.
-    pub(super) fn write(&mut self, record: Record<'_>, style: JsonStyle, out: &mut Vec<u8>) -> anyhow::Result<()> {
+    pub(crate) fn write(&mut self, record: Record<'_>, style: JsonStyle, out: &mut Vec<u8>) -> anyhow::Result<()> {
         if let Some(text) = record.value().filter(|value| value.first() == Some(&b'{'))
             && framing::split_record(record).is_err()
             && serde_json::from_slice::<IgnoredAny>(text).is_ok()
@@ -84,7 +85,7 @@ fn unknown(id: SchemaId) -> String {
 }
 
 /// Appends bytes as JSON: text if they are text, else their base64 in an object.
-pub(super) fn write_bytes(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
+pub(crate) fn write_bytes(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
     match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
         None => out.extend_from_slice(b"null"),
         Some((_, Ok(text))) => write_text(text, out),
@@ -97,8 +98,31 @@ pub(super) fn write_bytes(bytes: Option<&[u8]>, out: &mut Vec<u8>) {
 }
 
 /// Appends text as JSON.
-pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+}
+
+/// Begins a JSON object that tells where a record is, its key and these headers. The caller ends it.
+pub(crate) fn write_meta<'r>(
+    record: Record<'r>,
+    headers: impl Iterator<Item = Header<'r>>,
+    partition: u32,
+    line: &mut Vec<u8>,
+) {
+    let at = format!("{{\"partition\":{partition},\"offset\":{},\"timestamp\":", record.offset());
+    line.extend_from_slice(at.as_bytes());
+    write_text(&grid::time(record.timestamp_ms()), line);
+    line.extend_from_slice(b",\"key\":");
+    write_bytes(record.key(), line);
+    line.extend_from_slice(b",\"headers\":[");
+    for (index, (name, value)) in headers.enumerate() {
+        line.extend_from_slice(if index == 0 { b"[" } else { b",[" });
+        write_text(name, line);
+        line.push(b',');
+        write_bytes(value, line);
+        line.push(b']');
+    }
+    line.push(b']');
 }
 
 #[cfg(test)]

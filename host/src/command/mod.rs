@@ -1,11 +1,13 @@
 //! The commands that run things: what was typed becomes a pipeline, and the pipeline runs or is looked at.
 
+mod alone;
 pub mod check;
 pub mod feed;
 mod feed_brokers;
 pub mod inspect;
 mod pipe;
 pub mod run;
+pub mod test;
 pub mod wit;
 
 use std::path::{Path, PathBuf};

@@ -4,18 +4,18 @@
 //! open step, because a step that is thrown away is done again, and writes what came out when the step commits. What
 //! cannot be handled is told on standard error, with its line.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
-use bespoke_boundary::{Schema, output_schema};
+use anyhow::{Result, anyhow};
 use bespoke_record::{Batch, BatchBuilder, Entry};
 use bytes::Bytes;
 
+use super::alone::{self, Handed, OneSchema};
 use super::{sandbox, schema_in};
 use crate::cli::failure::Usage;
 use crate::dead_letter::DeadLetter;
@@ -25,29 +25,16 @@ use crate::format::{JsonStyle, write_json};
 use crate::log::{Commit, Event, LogError, Session};
 use crate::metrics::Counters;
 use crate::module::{Fault, Instance, Limits, Module, THREAD_STACK_BYTES};
-use crate::schema::framing::{self, Frame, SchemaId};
+use crate::schema::framing;
 use crate::shutdown::Shutdown;
-use crate::stage::{Destination, NoSchema, OnError, Schemas, Stage, StageTask, Version, Writers};
+use crate::stage::{Stage, StageTask, Version, Writers};
 use crate::swap::{self, Director, Terms, Watched, Workshop};
 use crate::worker::{Pace, Stop};
 
-/// Where a module reads and writes when there are no topics.
+/// Where a module reads when there are no topics.
 const INPUT: &str = "standard input";
-const DEAD_LETTERS: &str = "dead letters";
 const BATCH_RECORDS: usize = 1024;
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
-
-/// What all schemas here are called.
-const ID: u32 = 1;
-
-/// The one schema of the input.
-struct OneSchema(Arc<Schema>);
-
-impl Schemas for OneSchema {
-    fn by_id(&self, id: SchemaId) -> Result<Arc<Schema>, NoSchema> {
-        if id == ID.into() { Ok(self.0.clone()) } else { Err(NoSchema::Unknown(format!("no schema has the id {id}"))) }
-    }
-}
 
 /// Runs a module over standard input until it ends. False if a record could not be handled.
 ///
@@ -61,29 +48,7 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
     // Settings that it refuses are known now.
     let refused = |fault: Fault| Usage::new(format!("module `{}` does not start: {fault}", module.name()));
     Instance::new(&module, &settings).map_err(refused)?;
-    let signature = module.signature();
-    let frame = Frame::Prefix(framing::prefix(ID));
-    let (mut outputs, mut written) = (Vec::new(), HashMap::new());
-    for (i, name) in signature.answer.outputs().iter().enumerate() {
-        let topic = name.unwrap_or("output").to_owned();
-        let json =
-            output_schema(signature, i, &schema, &topic).with_context(|| format!("module `{}`", module.name()))?;
-        let made = Arc::new(Schema::parse(&json)?);
-        written.insert(topic.clone(), (made.clone(), name.is_some()));
-        outputs.push(Destination { name: name.map(str::to_owned), topic, schema: made, key: None, frame });
-    }
-    let stage = Arc::new(Stage {
-        name: module.name().to_owned(),
-        from: INPUT.to_owned(),
-        reader: schema.clone(),
-        outputs,
-        dead_letters: DEAD_LETTERS.to_owned(),
-        on_error: OnError::DeadLetter,
-        max_dead_letters_in_a_row: 100,
-        provenance: false,
-        // There is no place for it.
-        ledger: None,
-    });
+    let stage = Arc::new(alone::stage(&module, INPUT, &schema, &BTreeMap::new())?);
     let first = Arc::new(Version::compile(&stage, 1, module, settings.clone())?);
     let counters = Arc::new(Counters::default());
     let director = Director::new(stage, first, Terms::default(), counters.clone());
@@ -98,7 +63,7 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
         let mut task = StageTask::new(&director, writers, task_counters.clone());
         let source =
             open_file(None, Format::Jsonl, &schema, false, None).map_err(|e| Stop::Policy(format!("{INPUT}: {e}")))?;
-        let mut session = PipeSession::new(source, written, shutdown.clone());
+        let mut session = PipeSession::new(source, director.stage().clone(), shutdown.clone());
         let pace = Pace { batch_records: BATCH_RECORDS, commit_interval: COMMIT_INTERVAL };
         crate::worker::run(&mut session, &mut task, pace, shutdown.flag(), &task_counters)?;
         match session.broken {
@@ -127,12 +92,10 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
 /// Standard input and output as a log of one step.
 struct PipeSession {
     source: Box<dyn Source>,
-    outputs: HashMap<String, (Arc<Schema>, bool)>,
+    stage: Arc<Stage>,
     shutdown: Shutdown,
     announced: bool,
-    /// Batches of the open step, in case it is done again, and those that are to be handed out again.
-    open: Vec<Batch>,
-    again: VecDeque<Batch>,
+    handed: Handed<Batch>,
     state: Option<Bytes>,
     next_offset: i64,
     out: Vec<u8>,
@@ -144,14 +107,13 @@ struct PipeSession {
 }
 
 impl PipeSession {
-    fn new(source: Box<dyn Source>, outputs: HashMap<String, (Arc<Schema>, bool)>, shutdown: Shutdown) -> Self {
+    fn new(source: Box<dyn Source>, stage: Arc<Stage>, shutdown: Shutdown) -> Self {
         Self {
             source,
-            outputs,
+            stage,
             shutdown,
             announced: false,
-            open: Vec::new(),
-            again: VecDeque::new(),
+            handed: Handed::default(),
             state: None,
             next_offset: 0,
             out: Vec::new(),
@@ -170,7 +132,7 @@ impl PipeSession {
             |e: Box<dyn std::error::Error + Send + Sync>| LogError::Store { path: INPUT.to_owned(), source: e };
         while builder.len() < max_records {
             value.clear();
-            value.extend_from_slice(&framing::prefix(ID));
+            value.extend_from_slice(&alone::prefix());
             match self.source.next(&mut value).map_err(|e| failed(Box::new(e)))? {
                 Next::Datum => builder.push(None, Some(&value), [], 0).map_err(|e| failed(Box::new(e)))?,
                 Next::Rejected { reason, place, .. } => {
@@ -200,20 +162,20 @@ impl PipeSession {
     }
 
     fn print(&mut self, topic: &str, value: &[u8]) {
-        let Some((schema, named)) = self.outputs.get(topic) else { return };
+        let Some(output) = self.stage.outputs.iter().find(|output| output.topic == topic) else { return };
         let before = self.out.len();
-        if *named {
+        if output.name.is_some() {
             // Several outputs share one stream: each line tells of which it is.
             self.out.extend_from_slice(format!("{{\"{topic}\":").as_bytes());
         }
         // What this host wrote itself is framed.
         let datum = framing::split(value).map_or(value, |(_, datum)| datum);
-        if let Err(error) = write_json(schema, datum, JsonStyle::Plain, &mut self.out) {
+        if let Err(error) = write_json(&output.schema, datum, JsonStyle::Plain, &mut self.out) {
             self.out.truncate(before);
             self.complaints.push(format!("a record of {topic} cannot be shown: {error}"));
             return;
         }
-        self.out.extend_from_slice(if *named { b"}\n" } else { b"\n" });
+        self.out.extend_from_slice(if output.name.is_some() { b"}\n" } else { b"\n" });
     }
 }
 
@@ -221,10 +183,10 @@ impl Session for PipeSession {
     fn poll(&mut self, max_records: usize, timeout: Duration) -> Result<Event, LogError> {
         if !self.announced {
             self.announced = true;
-            let position = self.open.first().and_then(|b| b.entries().first()).map_or(self.next_offset, |e| e.offset);
+            let position = self.handed.first().and_then(|b| b.entries().first()).map_or(self.next_offset, |e| e.offset);
             return Ok(Event::Assigned { partition: 0, position, note: None, state: self.state.clone() });
         }
-        let batch = match self.again.pop_front() {
+        let batch = match self.handed.again() {
             Some(batch) => batch,
             None => self.read(max_records, Instant::now() + timeout)?,
         };
@@ -235,7 +197,7 @@ impl Session for PipeSession {
             }
             return Ok(Event::Idle);
         }
-        self.open.push(batch.clone());
+        self.handed.out(&batch);
         Ok(Event::Records { partition: 0, batch })
     }
 
@@ -269,7 +231,7 @@ impl Session for PipeSession {
                 self.shutdown.request();
             }
         }
-        self.open.clear();
+        self.handed.commit();
         if let [(_, state)] = commit.states {
             self.state = Some(state.clone());
         }
@@ -279,10 +241,7 @@ impl Session for PipeSession {
     fn abort(&mut self) -> Result<(), LogError> {
         self.out.clear();
         self.complaints.clear();
-        // What was handed out and what was about to be, in order.
-        let mut again: VecDeque<Batch> = self.open.drain(..).collect();
-        again.append(&mut self.again);
-        self.again = again;
+        self.handed.abort();
         self.announced = false;
         Ok(())
     }

@@ -42,6 +42,7 @@ mod topics;
 mod validate;
 
 pub use error::{ConfigError, Fault, Problem, Problems};
+pub(crate) use forms::Scalar;
 
 /// A pipeline that makes sense.
 #[derive(Clone, Debug)]

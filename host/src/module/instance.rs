@@ -35,7 +35,7 @@ impl Instance {
     /// A trap in start-up or in `configure`, or settings that the module refuses.
     pub fn new(module: &Arc<Module>, settings: &[(String, String)]) -> Result<Self, Fault> {
         let output = Output::new(module.name.clone(), module.lines.clone());
-        let mut store = Store::new(&module.engine, State::new(output, module.limits));
+        let mut store = Store::new(&module.engine, State::new(output, module.limits, module.time.clone()));
         store.limiter(|state| state);
         set_deadline(&mut store, module);
         let fault = |store: &Store<State>, function: &str, error: &wasmtime::Error| {

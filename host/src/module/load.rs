@@ -11,16 +11,20 @@ use wasmtime::component::{Component, InstancePre, Type};
 use super::Limits;
 use super::output::Rate;
 use super::sandbox::{Clock, Sandbox, State};
+use super::time::VirtualTime;
 
 /// Files larger than this are no modules. CPython with its standard library has 40 MB.
 const MAX_FILE_BYTES: u64 = 512 << 20;
 
 /// A compiled module, ready to be instantiated any number of times.
+#[derive(Clone)]
 pub struct Module {
     pub(super) pre: InstancePre<State>,
     pub(super) engine: wasmtime::Engine,
     /// A module outlives its sandbox, and its time limits must hold as long.
     _clock: Arc<Clock>,
+    /// Only under test.
+    pub(super) time: Option<VirtualTime>,
     pub(super) limits: Limits,
     pub(super) name: Arc<str>,
     pub(super) lines: Rate,
@@ -165,6 +169,7 @@ impl Module {
             pre,
             engine: engine.clone(),
             _clock: sandbox.clock.clone(),
+            time: sandbox.time.clone(),
             limits,
             name: name.into(),
             signature,
@@ -174,6 +179,12 @@ impl Module {
             configure,
             state,
         })
+    }
+
+    /// The same module with other limits.
+    #[must_use]
+    pub fn limited(&self, limits: Limits) -> Self {
+        Self { limits, ..self.clone() }
     }
 
     /// The type of its function.

@@ -14,11 +14,13 @@ mod instance;
 mod load;
 mod output;
 mod sandbox;
+mod time;
 
 pub use fault::{Fault, FaultKind};
 pub use instance::Instance;
 pub use load::{LoadError, Module, digest_of};
 pub use sandbox::{Sandbox, THREAD_STACK_BYTES};
+pub use time::VirtualTime;
 
 /// What a module may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

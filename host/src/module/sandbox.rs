@@ -15,6 +15,7 @@ use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiVie
 use super::Limits;
 use super::fault::MemoryLimit;
 use super::output::Output;
+use super::time::VirtualTime;
 
 /// How often the clock for time limits ticks, which is how exact they are.
 pub(super) const TICK_MS: u64 = 10;
@@ -39,6 +40,7 @@ pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Linker<State>,
     pub(super) clock: Arc<Clock>,
+    pub(super) time: Option<VirtualTime>,
 }
 
 /// Advances the engine's epoch while a sandbox or a module of it lives.
@@ -49,6 +51,7 @@ pub(super) struct State {
     wasi: WasiCtx,
     table: ResourceTable,
     limits: Limits,
+    time: Option<VirtualTime>,
     /// Bytes of all memories.
     memories: Sum,
     /// Elements of all tables.
@@ -101,7 +104,13 @@ impl Sandbox {
                 engine.increment_epoch();
             }
         })?;
-        Ok(Self { engine, linker, clock: Arc::new(Clock(stop)) })
+        Ok(Self { engine, linker, clock: Arc::new(Clock(stop)), time: None })
+    }
+
+    /// The same, but modules that are loaded from now on see this time instead of the machine's, and its random numbers.
+    #[must_use]
+    pub fn within(self, time: VirtualTime) -> Self {
+        Self { time: Some(time), ..self }
     }
 }
 
@@ -140,14 +149,26 @@ fn limit_waiting(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 impl State {
     /// Nothing granted: no files, no network, no environment, no arguments, an empty standard input.
-    pub fn new(output: Output, limits: Limits) -> Self {
-        let wasi = WasiCtxBuilder::new().stdout(output.stdout()).stderr(output.stderr()).build();
+    pub fn new(output: Output, limits: Limits, time: Option<VirtualTime>) -> Self {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(output.stdout()).stderr(output.stderr());
+        if let Some(time) = &time {
+            time.enter(&mut wasi);
+        }
         let (memories, tables) = (Sum::default(), Sum::default());
-        Self { wasi, table: ResourceTable::new(), limits, memories, tables, output }
+        Self { wasi: wasi.build(), table: ResourceTable::new(), limits, time, memories, tables, output }
     }
 
     /// Ready after so many nanoseconds, or as soon as that is longer than a call may take, also by a clock that ticks late.
     fn wait(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let allowed = self.limits.time_ms.saturating_mul(1_000_000);
+        // What is longer than a call may take is waited for, so that it is stopped as it would be outside of a test.
+        if let Some(time) = &self.time
+            && nanoseconds < allowed
+        {
+            time.pass(nanoseconds);
+            return self.clocks().subscribe_duration(0);
+        }
         let longest = self.limits.time_ms.saturating_add(LATE_MS).saturating_mul(1_000_000);
         self.clocks().subscribe_duration(nanoseconds.min(longest))
     }
@@ -220,7 +241,7 @@ mod tests {
     #[test]
     fn all_memories_count_together() {
         let limits = Limits { memory_bytes: 100, ..Limits::default() };
-        let mut state = State::new(Output::new("m".into(), Rate::default()), limits);
+        let mut state = State::new(Output::new("m".into(), Rate::default()), limits, None);
         assert!(state.memory_growing(0, 60, None).unwrap());
         assert!(state.memory_growing(0, 60, None).is_err());
         assert!(state.memory_growing(60, 100, None).unwrap());
@@ -231,7 +252,7 @@ mod tests {
 
     #[test]
     fn all_tables_count_together() {
-        let mut state = State::new(Output::new("m".into(), Rate::default()), Limits::default());
+        let mut state = State::new(Output::new("m".into(), Rate::default()), Limits::default(), None);
         assert!(state.table_growing(0, TABLE_ELEMENTS - 1, None).unwrap());
         assert!(!state.table_growing(0, 2, None).unwrap());
         assert!(state.table_growing(0, 1, None).unwrap());

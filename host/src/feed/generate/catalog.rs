@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::random::{Random, mix, to_unit};
+use crate::random::{Random, mix, to_unit};
 
 /// What the shops call their categories; further ones get a number.
 const CATEGORIES: [&str; 20] = [

@@ -9,14 +9,16 @@ use std::io::Write;
 
 use bespoke_boundary::wire::{write_bytes, write_long};
 
+use crate::random::Random;
+
 mod catalog;
-mod random;
+mod zipf;
 
 #[cfg(test)]
 mod tests;
 
 use catalog::{Catalog, cents};
-use random::{Random, Zipf};
+use zipf::Zipf;
 
 /// The schema of the records.
 pub const SCHEMA: &str = include_str!("../../../../schemas/product.avsc");
