@@ -62,7 +62,7 @@ cluster-demo-flow:
 	cql 'SELECT * FROM products.product_alerts LIMIT 5'
 	@echo; echo '== stopping all of it'
 
-test: guests lint docs downloads ## Runs every check and every test
+test: guests-all lint docs downloads ## Runs every check and every test
 	cargo test --locked --workspace -- $(foreach suite,$(SOAK) $(PROOF),--skip $(suite))
 	cd guests && cargo test --locked --target-dir target
 

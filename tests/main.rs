@@ -3,6 +3,7 @@
 mod cassandra;
 mod commands;
 mod config;
+mod conformance;
 mod contract;
 mod docs;
 mod faults;
