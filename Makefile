@@ -61,6 +61,7 @@ cluster-demo-flow:
 	echo; echo '== the alerts'; \
 	cql 'SELECT * FROM products.product_alerts LIMIT 5'
 	@echo; echo '== stopping all of it'
+	@echo '   to look around by yourself: make services, and then host run --until-end $(EXAMPLE)/cassandra.toml'
 
 test: guests-all lint docs downloads ## Runs every check and every test
 	cargo test --locked --workspace -- $(foreach suite,$(SOAK) $(PROOF),--skip $(suite))

@@ -16,7 +16,9 @@ use crate::log::{LogError, Session};
 use crate::metrics::Counters;
 use crate::schema::framing;
 use crate::stage::{NoSchema, Writers};
-use crate::table::{Cell, ColumnType, Refused, Rows, TableError, TableSpec, TableStore, TableWriter, Written};
+use crate::table::{
+    Cell, ColumnType, Refused, RowIndex, Rows, TableError, TableSpec, TableStore, TableWriter, Written,
+};
 use crate::worker::{Flow, Outside, Stop, Task};
 
 /// Everything about a sink that its workers share.
@@ -115,7 +117,7 @@ impl SinkTask {
             let part = self.sink.key.iter().position(|k| k == name).and_then(|i| parts.get(i));
             let part = part.ok_or_else(|| why(&format!("column `{name}` is not part of the topic's key")))?;
             let cell = cell_of(part, &table.columns[*column].ty, &mut self.staged.drawn.arena);
-            cells.push(cell.ok_or_else(|| why("wrong type"))?);
+            cells.push(cell.ok_or_else(|| why(&format!("column `{name}` cannot be read from it")))?);
         }
         self.staged.delete(&cells, index, stamp);
         Ok(())
@@ -220,7 +222,9 @@ impl Task for SinkTask {
                 Written::Pending(why) => return Ok(Outside::Pending(why)),
                 Written::Done(refused) => refused,
             };
-            self.counters.records_out.add((sent.rows.marks.len()) as u64);
+            let is_upsert = |refused: &&Refused| matches!(refused.row, RowIndex::Upsert(_));
+            let written = sent.rows.marks.len() - refused.iter().filter(is_upsert).count();
+            self.counters.records_out.add(written as u64);
             let mut letters = DeadLetters::new(&sink.name, None);
             for Refused { row, why } in &refused {
                 let Some((partition, record)) = self.staged.refuse(sent, *row) else { continue };

@@ -148,8 +148,10 @@ pub(super) fn log_line(level: i32, facility: &str, line: &str) {
     match level {
         // It has one set of properties for consumers and producers, and warns of each that only the other uses.
         _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", facility, "{line}"),
-        // Told by errors too, and again and again while a leader is being found.
-        _ if matches!(facility, "FAIL" | "METADATAUPDATE") => tracing::debug!(target: "librdkafka", facility, "{line}"),
+        // Told by errors too, and again and again while a leader or a coordinator is being found.
+        _ if matches!(facility, "FAIL" | "METADATAUPDATE" | "GETPID") => {
+            tracing::debug!(target: "librdkafka", facility, "{line}")
+        }
         0..=3 => tracing::warn!(target: "librdkafka", facility, "{line}"),
         4 => tracing::info!(target: "librdkafka", facility, "{line}"),
         _ => tracing::debug!(target: "librdkafka", facility, "{line}"),
