@@ -119,7 +119,8 @@ guests-test: guests-all ## The tests of the modules and their helpers, each with
 bench: guests ## Benches: the boundary and the log alone, then the whole pipeline
 	cargo bench --locked --package bespoke-boundary
 	cargo bench --locked --package host --bench log
-	cargo run --locked --release --package bench
+	cargo run --locked --release --package bench --bin bench
+	cargo run --locked --release --package bench --bin swap
 
 bench-kafka: guests downloads ## Bench: the Kafka log against librdkafka alone and a straightforward program, on one broker
 	cargo build --locked --release --package bench --bin kafka

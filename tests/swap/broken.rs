@@ -46,7 +46,7 @@ fn broken() -> Vec<(Vec<u8>, &'static str, Event)> {
                  (loop $slow (local.set $number (i64.sub (local.get $number) (i64.const 1)))
                    (br_if $slow (i64.gt_s (local.get $number) (i64.const 0))))",
             ),
-            "ns for a record, and the one before it",
+            "ns for a record at best, and the one before it",
         ),
     ]
 }

@@ -78,10 +78,8 @@ impl Candidate {
         self.tally.batches += 1;
         self.tally.different +=
             differences((live.version, live.exchange.answers()), (&version, self.exchange.answers()));
-        self.tally.live.records += records;
-        self.tally.live.time += live.time;
-        self.tally.candidate.records += records;
-        self.tally.candidate.time += time;
+        self.tally.live.call(records, live.time);
+        self.tally.candidate.call(records, time);
         // As if it were to be written: keys and sizes count too.
         let made = match answered(stage, &version, &mut self.exchange, session, called)? {
             Ok(made) => made,

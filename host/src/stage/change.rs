@@ -102,12 +102,16 @@ impl StageTask {
         self.candidate.is_some() || self.change.before.is_some()
     }
 
-    /// Notes how the live version did with some records, if that is compared.
-    pub(super) fn compare(&mut self, records: u64, errors: u64, time: Duration) {
+    /// Notes how the live version did with some records, if that is compared, and how long its call took, if it ended well.
+    pub(super) fn compare(&mut self, records: u64, errors: u64, time: Option<Duration>) {
         if let Some(candidate) = &mut self.candidate {
             candidate.tally.live.errors += errors;
         } else if self.change.before.is_some() {
-            self.change.guarded.add(&Side { records, errors, time });
+            self.change.guarded.errors += errors;
+            match time {
+                Some(time) => self.change.guarded.call(records, time),
+                None => self.change.guarded.records += records,
+            }
         }
     }
 

@@ -155,7 +155,7 @@ impl StageTask {
         }
         let called = Called { batch, range: &range, tombstones: &tombstones };
         let records = self.exchange.len() as u64;
-        let mut time = Duration::ZERO;
+        let mut time = None;
         if records > 0 {
             self.ready(partition)?;
             // Two versions are compared, or they are not.
@@ -166,8 +166,9 @@ impl StageTask {
                 return Ok(Err(Failed::Call(fault)));
             }
             if let Some(begun) = begun {
-                time = begun.elapsed();
-                self.follow(session, partition, called, time)?;
+                let elapsed = begun.elapsed();
+                time = Some(elapsed);
+                self.follow(session, partition, called, elapsed)?;
             }
         }
         let made = match answered(&stage, &version, &mut self.exchange, session, called)? {
@@ -358,7 +359,7 @@ impl Task for StageTask {
                             search.failed(next);
                         }
                     } else {
-                        self.compare(1, 1, Duration::ZERO);
+                        self.compare(1, 1, None);
                         self.divert(session, partition, batch, at..end, vec![(at, kind_of(&fault), fault.reason)])?;
                         at = end;
                     }

@@ -6,7 +6,7 @@
 //! down themselves: the making of instances with the state, and the switch.
 //!
 //! ```text
-//! cargo run --release --package bench --bin swap -- [RECORDS] [MODULE]
+//! cargo run --release --package bench --bin swap -- [RECORDS] [SWAPS] [MODULE]
 //! ```
 
 use std::fs;
@@ -34,7 +34,7 @@ const PRODUCTS: u32 = 60_000;
 const STAGE: &str = "analyzer";
 const ROUNDS: u32 = 3;
 /// Swaps while records come steadily.
-const SWAPS: usize = 200;
+const SWAPS: u64 = 200;
 const STEADY_RATE: u32 = 50_000;
 /// A swap that takes longer does not come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,10 +47,11 @@ struct Stand {
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let records = match arguments.next() {
-        Some(typed) => typed.parse().with_context(|| format!("`{typed}` is not a number of records"))?,
-        None => RECORDS,
+    let mut number = |what: &str, usual: u64| match arguments.next() {
+        Some(typed) => typed.parse().with_context(|| format!("`{typed}` is not a number of {what}")),
+        None => Ok(usual),
     };
+    let (records, swaps) = (number("records", RECORDS)?, number("swaps", SWAPS)?);
     let usual = repository().join("examples/products/modules/analyzer.wasm");
     let module =
         fs::read(arguments.next().map_or(usual, PathBuf::from)).context("modules are built by `make guests`")?;
@@ -59,16 +60,19 @@ fn main() -> Result<()> {
         writeln!(out, "built without --release: these figures mean nothing")?;
     }
     let stand = Stand { folder: tempfile::tempdir()?, module };
-    stand.fill(records)?;
+    stand.put(0)?;
+    if records > 0 {
+        stand.fill(records)?;
+    }
     writeln!(out, "| round | swaps | records/s |\n|---|---:|---:|")?;
-    for round in 1..=ROUNDS {
+    for round in (1..=ROUNDS).filter(|_| records > 0) {
         for every in [None, Some(Duration::from_secs(1))] {
             let (swaps, per_second) = stand.through(records, round, every)?;
             writeln!(out, "| {round} | {swaps} | {per_second:.0} |")?;
             out.flush()?;
         }
     }
-    let (mut pauses, state) = stand.steadily()?;
+    let (mut pauses, state) = stand.steadily(swaps)?;
     pauses.sort_unstable();
     ensure!(!pauses.is_empty(), "nothing was swapped");
     let at = |share: f64| pauses[((pauses.len() - 1) as f64 * share) as usize] as f64 / 1000.0;
@@ -128,7 +132,6 @@ impl Stand {
 
     /// Fills the topic that the analyzer reads.
     fn fill(&self, records: u64) -> Result<()> {
-        self.put(0)?;
         let mut config = self.config()?;
         self.feed(&mut config, Some(records), None);
         let open = Location::of(&config).open(&Shutdown::new())?;
@@ -183,7 +186,7 @@ impl Stand {
     }
 
     /// Swaps again and again while records come. The pauses in microseconds, and the size of a state.
-    fn steadily(&self) -> Result<(Vec<u64>, usize)> {
+    fn steadily(&self, wanted: u64) -> Result<(Vec<u64>, usize)> {
         self.put(1_000_000)?;
         let mut config = self.config()?;
         self.feed(&mut config, None, Some(STEADY_RATE));
@@ -195,13 +198,14 @@ impl Stand {
         let (stop, mut since) = (shutdown.clone(), Instant::now());
         run(built, &log, config.log.commit_interval, Until::Stopped, &shutdown, |watched| {
             let swapped: u64 = watched.iter().map(|(_, counters)| counters.swaps.get()).sum();
-            if swapped >= SWAPS as u64 {
+            if swapped >= wanted {
                 stop.request();
             } else if swapped == swaps || since.elapsed() > PATIENCE {
                 // The one before has happened, or was dropped because the machine was busy.
                 (swaps, since) = (swapped + 1, Instant::now());
                 number += 1;
-                if self.put(number).is_err() {
+                // Two versions in turn, so that only the first two swaps wait for a compiler.
+                if self.put(1_000_000 + number % 2).is_err() {
                     stop.request();
                 }
             }
