@@ -63,7 +63,7 @@ cluster-demo-flow:
 	@echo; echo '== stopping all of it'
 	@echo '   to look around by yourself: make services, and then host run --until-end $(EXAMPLE)/cassandra.toml'
 
-test: guests-all lint docs downloads ## Runs every check and every test
+test: guests-all guests-test lint docs downloads ## Runs every check and every test
 	cargo test --locked --workspace -- $(foreach suite,$(SOAK) $(PROOF),--skip $(suite))
 	cd guests && cargo test --locked --target-dir target
 
@@ -92,15 +92,15 @@ guests: target ## Builds the modules and puts those of the example in place
 	    { cp $$built $(MODULES)/$$module.new && mv $(MODULES)/$$module.new $(MODULES)/$$module.wasm; }; \
 	done
 
-guests-all: guests ## Builds the reference modules in every language, with tools that are fetched the first time
+guests-all: guests host ## Builds the reference modules in every language, with tools that are fetched the first time
 	@echo '== building the modules in $(LANGUAGES)'
 	@echo '   the first time componentize-py, zig, QuickJS, esbuild and tsc are fetched into the cache of the user (200 MB)'
-	@cargo build --quiet --locked --package bespoke-project --example build
 	@for language in rust $(LANGUAGES); do mkdir -p $(BUILT)/$$language; done
 	@for module in processor analyzer; do \
 	    cp -p $(MODULES)/$$module.wasm $(BUILT)/rust/ || exit 1; \
 	    for language in $(LANGUAGES); do \
-	        target/debug/examples/build guests/$$language/$$module $(BUILT)/$$language/$$module.wasm || exit 1; \
+	        target/debug/host build guests/$$language/$$module --no-check \
+	            --output $(BUILT)/$$language/$$module.wasm || exit 1; \
 	    done; \
 	done
 

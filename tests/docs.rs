@@ -70,8 +70,20 @@ fn run(block: &str, folder: &Path) -> Output {
         .current_dir(folder)
         .env("PATH", path)
         .env("XDG_CACHE_HOME", folder.join("cache"))
+        // Tools for modules are fetched once, not by every test.
+        .env("BESPOKE_TOOLS", tools())
         .output()
         .expect("a shell")
+}
+
+/// Where `make guests-all` has put them.
+fn tools() -> PathBuf {
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    env::var_os("BESPOKE_TOOLS")
+        .map(PathBuf::from)
+        .or_else(|| cache.or_else(home).map(|cache| cache.join("bespoke").join("tools")))
+        .expect("a folder for caches")
 }
 
 /// The blocks of the quick start and those on Kafka.
@@ -168,6 +180,46 @@ fn every_command_of_the_quick_start_works() {
     );
 }
 
+/// What the page of a language says makes a module that answers, and that is there again without being built.
+fn guide_works(page: &str) {
+    let folder = copied();
+    let blocks = blocks(&read(&format!("docs/guides/{page}.md")));
+    assert!(!blocks.is_empty(), "{page} has no commands");
+    for (line, block) in blocks {
+        let output = run(&block, folder.path());
+        let (told, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "{page}.md:{line}: {}\n{block}\n{printed}\n{told}", output.status);
+        assert_eq!(printed.matches("\"sku-").count(), 5, "{page}.md:{line}: {printed}\n{told}");
+    }
+    let again = run("host build --no-check --offline price-check", folder.path());
+    assert!(String::from_utf8_lossy(&again.stdout).contains("is up to date"), "{again:?}");
+}
+
+#[test]
+fn the_guide_of_python_works() {
+    guide_works("python");
+}
+
+#[test]
+fn the_guide_of_javascript_works() {
+    guide_works("javascript");
+}
+
+#[test]
+fn the_guide_of_go_works() {
+    guide_works("go");
+}
+
+#[test]
+fn the_guide_of_c_works() {
+    guide_works("c");
+}
+
+#[test]
+fn the_guide_of_rust_works() {
+    guide_works("rust");
+}
+
 #[test]
 fn every_command_of_the_page_on_tests_works() {
     let blocks = blocks(&read("docs/testing.md"));
@@ -190,7 +242,7 @@ fn every_command_of_the_page_on_tests_works() {
 #[test]
 fn links_between_the_pages_lead_somewhere() {
     let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("bench/README.md"), PathBuf::from("wit/README.md")];
-    for folder in ["docs", "docs/decisions"] {
+    for folder in ["docs", "docs/decisions", "docs/guides"] {
         let entries = fs::read_dir(repository().join(folder)).expect("a readable folder");
         let paths = entries.map(|entry| Path::new(folder).join(entry.expect("an entry").file_name()));
         pages.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "md")));

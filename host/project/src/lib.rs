@@ -21,9 +21,11 @@ mod javascript;
 mod names;
 mod python;
 mod rust;
+mod scaffold;
 mod tools;
 
 pub use error::ProjectError;
+pub use scaffold::{Plan, is_plain, scaffold};
 pub use tools::Tools;
 
 /// What is generated goes here, inside the folder of the source. It can be deleted at any time.
@@ -195,7 +197,9 @@ impl Project {
     pub fn build(&self, tools: &Tools<'_>, output: &Path) -> Result<Built, ProjectError> {
         self.write_bindings()?;
         let sources = digest::of_sources(&self.dir, output, self.world())?;
-        if digest::is_built(&self.bindings(), &sources, output) {
+        // Cargo knows by itself, and better: of crates elsewhere too.
+        let knows_itself = self.language == Language::Rust;
+        if !knows_itself && digest::is_built(&self.bindings(), &sources, output) {
             return Ok(Built::Unchanged);
         }
         let bytes = match self.language {
@@ -205,6 +209,9 @@ impl Project {
             Language::Python => python::build(self, tools)?,
             Language::Rust => rust::build(self, tools)?,
         };
+        if knows_itself && files::read(output).is_ok_and(|there| there == bytes) {
+            return Ok(Built::Unchanged);
+        }
         files::replace(output, &bytes)?;
         digest::note(&self.bindings(), &sources, &bytes)?;
         Ok(Built::New)

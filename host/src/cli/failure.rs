@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use bespoke_boundary::Mismatch;
+use bespoke_project::ProjectError;
 
 use crate::config::ConfigError;
 use crate::feed::generate::GeneratorError;
@@ -110,6 +111,9 @@ fn is_usage(error: &(dyn std::error::Error + 'static)) -> bool {
             _ => true,
         };
     }
+    if let Some(error) = error.downcast_ref() {
+        return is_wrong_project(error);
+    }
     match error.downcast_ref() {
         Some(ConfigError::Read { source, .. }) => is_wrong_path(source),
         Some(_) => true,
@@ -119,6 +123,15 @@ fn is_usage(error: &(dyn std::error::Error + 'static)) -> bool {
                 || error.downcast_ref().is_some_and(is_wrong_shape)
         }
     }
+}
+
+/// Whether the folder of a module is not one. That its source is refused, or a tool is missing, is a failure.
+fn is_wrong_project(error: &ProjectError) -> bool {
+    use ProjectError::{Bindings, Exists, Name, NoModule, Several, Wit, World};
+    matches!(
+        error,
+        NoModule { .. } | Several { .. } | Wit { .. } | World { .. } | Name { .. } | Bindings { .. } | Exists { .. }
+    )
 }
 
 /// Whether another file must be named, or other things written into it.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{check, feed, inspect, run, test, wit};
+use crate::command::{build, check, feed, inspect, new, run, test, wit};
 use crate::shutdown::Shutdown;
 
 mod advice;
@@ -72,6 +72,22 @@ Examples:
   host inspect modules/analyzer.wasm
   host inspect modules/analyzer.wasm --schema schemas/product.avsc")]
     Inspect(inspect::InspectArgs),
+    /// Make the folder of a new module for an Avro schema, ready to build.
+    #[command(after_help = "\
+Examples:
+  host new price-check --lang python --schema schemas/product.avsc
+  host new trends --lang go --kind analyzer --schema schemas/product.avsc")]
+    New(new::NewArgs),
+    /// Make a module from its source, with the tools of its language.
+    #[command(after_help = "\
+Examples:
+  host build                                  the module in this folder
+  host build discount --output modules/discount.wasm
+  host build discount --offline               with the tools that are there
+
+The language is told by the file that the folder has: module.py, module.js, module.ts, module.c, go.mod or Cargo.toml.
+Compilers have to be there: go, cargo, or python3 and npm, by which the tools for Python, C and JavaScript are fetched.")]
+    Build(build::BuildArgs),
     /// Run a module over test cases, without topics and in virtual time.
     #[command(after_help = "\
 Examples:
@@ -130,6 +146,8 @@ fn run(command: &Command) -> anyhow::Result<bool> {
         Command::Feed(arguments) => feed::feed(arguments, &mut out, &listening(&shutdown)?),
         Command::Check(arguments) => check::check(arguments, &mut out).map(|()| true),
         Command::Inspect(arguments) => inspect::inspect(arguments, &mut out).map(|()| true),
+        Command::New(arguments) => new::new(arguments, &mut out).map(|()| true),
+        Command::Build(arguments) => build::build(arguments, &mut out).map(|()| true),
         Command::Test(arguments) => test::test(arguments, &mut out),
         Command::Wit(arguments) => wit::wit(arguments, &mut out).map(|()| true),
         Command::Topics(arguments) => topics::run(arguments, &mut out, &shutdown).map(|()| true),

@@ -60,7 +60,8 @@ pub fn inspect(args: &InspectArgs, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-fn describe(signature: &Signature) -> String {
+/// What its function takes and answers, in a line.
+pub(super) fn describe(signature: &Signature) -> String {
     let takes = match signature.input {
         Input::Rows(_) => "rows",
         Input::Columns(_) => "columns",

@@ -1,10 +1,12 @@
 //! The commands that run things: what was typed becomes a pipeline, and the pipeline runs or is looked at.
 
 mod alone;
+pub mod build;
 pub mod check;
 pub mod feed;
 mod feed_brokers;
 pub mod inspect;
+pub mod new;
 mod pipe;
 pub mod run;
 pub mod test;
@@ -28,15 +30,19 @@ pub const PIPELINE: &str = "pipeline.toml";
 
 /// The engine, with its cache where the user's caches are.
 fn sandbox() -> Result<Sandbox> {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-    let cache =
-        base.map(|base| base.join("bespoke").join("modules")).filter(|dir| std::fs::create_dir_all(dir).is_ok());
+    let cache = cache_dir("modules").filter(|dir| std::fs::create_dir_all(dir).is_ok());
     if cache.is_none() {
         tracing::info!("there is no folder for caches, so modules are compiled at every start");
     }
     Sandbox::new(cache).map_err(|e| anyhow!("the WebAssembly engine does not start: {e:#}"))
+}
+
+/// A folder of ours where the user's caches are.
+fn cache_dir(name: &str) -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
+    base.map(|base| base.join("bespoke").join(name))
 }
 
 /// The schemas of a pipeline.

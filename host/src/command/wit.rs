@@ -27,7 +27,7 @@ pub struct WitArgs {
 /// If the file is no schema, or the schema cannot be written in WIT.
 pub fn wit(args: &WitArgs, out: &mut dyn Write) -> Result<()> {
     let schema = schema_in(&args.schema)?;
-    let options = Options { package: args.package.clone(), omit: args.omit.clone() };
+    let options = Options { package: args.package.clone(), omit: args.omit.clone(), ..Options::default() };
     let text = generate(&schema, &options).with_context(|| format!("`{}`", args.schema.display()))?;
     out.write_all(text.as_bytes())?;
     Ok(())

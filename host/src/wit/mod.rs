@@ -22,6 +22,28 @@ pub struct Options {
     pub package: Option<String>,
     /// Fields to leave out: `field` of the schema's own record, or `Record.field` (short or full name) of any.
     pub omit: Vec<String>,
+    /// Have whole numbers of 64 bits that are no times go as text, for a language that holds them as doubles.
+    pub longs_as_text: bool,
+}
+
+/// The one world of a new module.
+#[derive(Clone, Copy, Debug)]
+pub struct NewWorld<'a> {
+    /// Its name, which is that of the package too.
+    pub name: &'a str,
+    /// Whether it analyzes; else it processes.
+    pub is_analyzer: bool,
+    /// The field that it works on, as the schema calls it: a text that is changed, or a number of which the mean is kept.
+    pub field: Option<&'a str>,
+}
+
+/// The text of a package, and the name of the record in it.
+#[derive(Clone, Debug)]
+pub struct NewPackage {
+    /// The text.
+    pub text: String,
+    /// The record's name in WIT.
+    pub record: String,
 }
 
 /// A schema that WIT cannot hold as it is.
@@ -148,6 +170,76 @@ world analyzer {{
 }}
 "
     ))
+}
+
+/// The text of a package for a new module.
+///
+/// # Errors
+/// What [`WitError`] tells.
+pub fn generate_new(schema: &Schema, options: &Options, world: NewWorld<'_>) -> Result<NewPackage, WitError> {
+    let schema_name = &schema.record().ok_or_else(|| WitError::NotARecord(schema.describe(schema.root())))?.name.full;
+    let NewWorld { name, is_analyzer, field } = world;
+    let package = checked_package(&format!("local:{name}"))?;
+    let mut types = Types::new(schema, &options.omit).longs_as_text(options.longs_as_text);
+    let record = types.root()?;
+    let input = names::escape(&record).into_owned();
+    let field = field.and_then(|field| names::wit_name(field).ok());
+    let interface = types.finish()?;
+    let (answer, uses, functions) = match (is_analyzer, &field) {
+        (false, Some(field)) => (
+            format!(
+                "\n  /// What the module changes, and what it adds under new names. All other fields pass through untouched.\n  \
+                 record change {{\n    {}: string,\n  }}\n",
+                names::escape(field)
+            ),
+            format!("{input}, change"),
+            format!(
+                "  /// One answer for each record, in order: a change, none to drop the record, or the reason why it is a dead \
+                 letter.\n  export process: func(records: list<{input}>) -> list<result<option<change>, string>>;\n"
+            ),
+        ),
+        (false, None) => (
+            String::new(),
+            input.clone(),
+            format!(
+                "  /// Whether each record passes, in order.\n  export process: func(records: list<{input}>) -> list<bool>;\n"
+            ),
+        ),
+        (true, field) => (
+            format!(
+                "\n  /// A row of the output.\n  record row {{\n    /// Records so far, this one included.\n    count: s64,\n{}  }}\n",
+                if field.is_some() { "    /// The mean of their numbers.\n    mean: f64,\n" } else { "" }
+            ),
+            format!("{input}, row"),
+            format!(
+                "  /// Any number of rows.\n  export analyze: func(records: list<{input}>) -> list<row>;\n\n  \
+                 /// What the host keeps with the position in the topic, and gives back where the module goes on.\n  \
+                 export snapshot: func() -> string;\n  export restore: func(state: string) -> result<_, string>;\n"
+            ),
+        ),
+    };
+    let world = names::escape(name);
+    let text = format!(
+        "\
+/// Made from the Avro schema `{schema_name}`.
+///
+/// Edit it: only the fields that stand here are decoded and enter the module, so delete those that it does not read. The
+/// others keep their names and types.
+package {package};
+
+interface types {{
+{interface}{answer}}}
+
+world {world} {{
+  use types.{{{uses}}};
+
+{functions}
+  // Called once, before any record, with the settings of the pipeline:
+  // export configure: func(settings: list<tuple<string, string>>) -> result<_, string>;
+}}
+"
+    );
+    Ok(NewPackage { text, record })
 }
 
 /// The package's name as it stands in the text: keywords escaped.

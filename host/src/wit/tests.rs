@@ -22,7 +22,7 @@ fn text(fields: Value) -> Result<String, WitError> {
 fn omitting(fields: Value, omit: &[&str]) -> Result<String, WitError> {
     let omit = omit.iter().map(|name| (*name).to_owned()).collect();
     let schema = schema(fields);
-    let text = generate(&schema, &Options { package: None, omit })?;
+    let text = generate(&schema, &Options { omit, ..Options::default() })?;
     check(&schema, &text);
     Ok(text)
 }
@@ -293,5 +293,25 @@ proptest! {
             Err(WitError::Unnameable { .. } | WitError::Collision { .. } | WitError::Empty(_)) => {}
             Err(other) => prop_assert!(false, "{other}"),
         }
+    }
+}
+
+#[test]
+fn the_package_of_a_new_module_has_its_one_world() {
+    let schema = schema(json!([
+        { "name": "type", "type": "string" },
+        { "name": "count", "type": "long" },
+        { "name": "seen", "type": { "type": "long", "logicalType": "timestamp-millis" } }
+    ]));
+    let options = Options { longs_as_text: true, ..Options::default() };
+    for (is_analyzer, field) in [(false, Some("type")), (false, None), (true, Some("count")), (true, None)] {
+        let world = NewWorld { name: "list", is_analyzer, field };
+        let package = generate_new(&schema, &options, world).expect("a package");
+        let mut resolve = Resolve::default();
+        let id =
+            resolve.push_str("new.wit", &package.text).unwrap_or_else(|error| panic!("{error:#}\n{}", package.text));
+        let worlds: Vec<_> = resolve.packages[id].worlds.keys().collect();
+        assert_eq!((worlds, package.record.as_str()), (vec!["list"], "product"));
+        assert!(package.text.contains("count: string") && package.text.contains("seen: s64"), "{}", package.text);
     }
 }

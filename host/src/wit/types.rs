@@ -29,6 +29,7 @@ pub(super) struct Types<'a> {
     taken: HashSet<String>,
     /// The lines of the root's fields, without docs.
     root_fields: Vec<String>,
+    longs_as_text: bool,
 }
 
 /// What is known of a named type.
@@ -64,7 +65,13 @@ impl<'a> Types<'a> {
             known: HashMap::new(),
             taken: FUNCTIONS.iter().map(|&name| name.to_owned()).collect(),
             root_fields: Vec::new(),
+            longs_as_text: false,
         }
+    }
+
+    /// Whether whole numbers of 64 bits that are no times go as text.
+    pub fn longs_as_text(self, longs_as_text: bool) -> Self {
+        Self { longs_as_text, ..self }
     }
 
     /// Writes the schema's own record and all that it names. Returns its name.
@@ -111,6 +118,7 @@ impl<'a> Types<'a> {
             Kind::Null => None,
             Kind::Boolean => Some("bool".to_owned()),
             Kind::Int => Some("s32".to_owned()),
+            Kind::Long if self.longs_as_text && self.schema.get(ty).logical.is_none() => Some("string".to_owned()),
             Kind::Long => Some("s64".to_owned()),
             Kind::Float => Some("f32".to_owned()),
             Kind::Double => Some("f64".to_owned()),
