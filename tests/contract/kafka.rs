@@ -5,14 +5,14 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bespoke_record::Batch;
 use host::log::kafka::{Guarantee, KafkaLog, Options};
 use host::log::{Commit, Created, Event, Log, LogError, Member, NewTopic, Session, TopicInfo};
 
 use super::log_keeps_its_promises;
-use super::records::{Reader, Rec, batch, kept, new_topic, produce, producer, unkeyed};
+use super::records::{Reader, Rec, all_kept, batch, kept, new_topic, produce, producer, unkeyed};
 use crate::support::{services, top};
 
 /// Waiting less for something to come than a broker takes to bring it would be waiting for nothing.
@@ -155,6 +155,29 @@ fn new_protocol() -> super::Fresh {
 log_keeps_its_promises!(at_least_once_log, super::at_least_once, as in kafka);
 log_keeps_its_promises!(exactly_once_log, super::exactly_once, as in kafka);
 log_keeps_its_promises!(new_protocol_log, super::new_protocol, as in kafka);
+
+/// Batches are filled for as long as the client likes, but neither a commit nor a full queue waits for that.
+#[test]
+fn a_step_does_not_wait_for_full_batches() {
+    const LINGER: Duration = Duration::from_secs(100);
+    let properties = [("linger.ms", "100000"), ("queue.buffering.max.messages", "10")];
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        // Transactions have less time than the others have for their records.
+        let longer = [("message.timeout.ms", "200000"), ("transaction.timeout.ms", "300000")];
+        let log = Named { log: open(brokers(), guarantee, &[properties, longer].concat()), prefix: prefix() };
+        new_topic(&log, "t", 2);
+        let begin = Instant::now();
+        produce(&log, "t", &[unkeyed("alone")]);
+        // More than is held back, and more than the queue takes.
+        let mut session = producer(&log);
+        for _ in 0..40 {
+            session.append("t", &batch(&[unkeyed([b'x'; 100_000])])).unwrap();
+        }
+        session.commit(Commit::default()).unwrap();
+        assert!(begin.elapsed() < LINGER, "{guarantee:?} took {:?}", begin.elapsed());
+        assert_eq!(all_kept(&log, "t").len(), 41);
+    }
+}
 
 /// Has the brokers forget what comes before an offset of partition 0, as retention does.
 fn take_away(topic: &str, before: i64) {

@@ -20,7 +20,7 @@ use crate::log::{Commit, LogError};
 
 /// Bytes of a step that are held back at most.
 const HELD_BYTES: usize = 1 << 20;
-/// How long to wait for room, or for deliveries, before looking whether one has failed.
+/// How long to wait for deliveries before looking whether one has failed.
 const SLICE: Duration = Duration::from_millis(100);
 /// Attempts at a call of a transaction that says that it may be tried again.
 const MAX_ATTEMPTS: u32 = 20;
@@ -340,7 +340,7 @@ fn send_all(
         let (index, partition) = (*index as usize, partitions[*index as usize]);
         while let Err(error) = producer.send(topic, partition, batch, index) {
             match (error, producer.failure()) {
-                (SendError::Full, None) => producer.poll(SLICE),
+                (SendError::Full, None) => producer.relieved(),
                 (SendError::Full, Some(why)) => return Err(SendError::Failed(why)),
                 (failed, _) => return Err(failed),
             }

@@ -52,13 +52,15 @@ const CONSUMER: [(&str, &str); 7] = [
     ("queued.min.messages", "20000"),
 ];
 
-/// Ours for producers.
+/// Ours for producers. Records wait for a full batch as long as that takes, or until a step ends, which does not wait
+/// (`native/produce.rs`). With a short linger librdkafka burns a core: its idempotent producer has one request of a partition
+/// on its way, and takes what waits behind that for longer than the linger for a reason never to sleep.
 const PRODUCER: [(&str, &str); 7] = [
     ("enable.idempotence", "true"),
     ("acks", "all"),
     ("delivery.report.only.error", "true"),
     ("compression.type", "lz4"),
-    ("linger.ms", "10"),
+    ("linger.ms", "500"),
     ("queue.buffering.max.messages", "100000"),
     ("queue.buffering.max.kbytes", "262144"),
 ];

@@ -16,12 +16,23 @@ use super::{describe, text};
 
 /// Bytes that the arena of one batch may have; a message beyond it begins another.
 const ARENA_BYTES: usize = 1 << 30;
+/// Bytes that are reserved for an arena at most, before it is known how many it gets.
+const RESERVED_BYTES: usize = 1 << 20;
 
 /// A queue of a client, to which partitions are forwarded. Kept beside the client and dropped before it.
 pub(in crate::log::kafka) struct Queue {
     queue: NonNull<sys::rd_kafka_queue_t>,
     client: NonNull<sys::rd_kafka_t>,
     room: Vec<*mut sys::rd_kafka_message_t>,
+    /// What a batch needs, as the last ones did.
+    usual: Usual,
+}
+
+/// Bytes and records of a batch.
+#[derive(Clone, Copy, Default)]
+struct Usual {
+    bytes: usize,
+    records: usize,
 }
 
 /// What came out of a queue.
@@ -71,7 +82,7 @@ impl Queue {
         let client = NonNull::new(client)?;
         // SAFETY: the client is alive, as the caller has it from an object that lives.
         let queue = NonNull::new(unsafe { sys::rd_kafka_queue_new(client.as_ptr()) })?;
-        Some(Self { queue, client, room: Vec::new() })
+        Some(Self { queue, client, room: Vec::new(), usual: Usual::default() })
     }
 
     /// Has what is fetched of a partition put into this queue. To be done before each assignment of it: librdkafka takes
@@ -118,11 +129,13 @@ impl Queue {
             // SAFETY: the call has filled the first `count` places with messages that are ours until they are destroyed.
             // Nothing of one is used after that: bytes are copied into the parts.
             unsafe {
-                collect(message, &mut parts, &mut taken);
+                collect(message, self.usual, &mut parts, &mut taken);
                 sys::rd_kafka_message_destroy(message);
             }
         }
         for part in parts {
+            self.usual.bytes = part.arena.len().min(RESERVED_BYTES);
+            self.usual.records = part.entries.len();
             taken.finish(part);
         }
         taken
@@ -154,7 +167,7 @@ impl Taken {
 ///
 /// # Safety
 /// The message is one that librdkafka has handed out and that was not destroyed.
-unsafe fn collect(message: *mut sys::rd_kafka_message_t, parts: &mut Vec<Part>, taken: &mut Taken) {
+unsafe fn collect(message: *mut sys::rd_kafka_message_t, usual: Usual, parts: &mut Vec<Part>, taken: &mut Taken) {
     // SAFETY: the message is alive. The field is read as the number that it is in C, see `describe`.
     let code = unsafe { ptr::addr_of!((*message).err).cast::<i32>().read() };
     // SAFETY: the message is alive; these are plain numbers and pointers.
@@ -182,13 +195,13 @@ unsafe fn collect(message: *mut sys::rd_kafka_message_t, parts: &mut Vec<Part>, 
     let added = value.map_or(0, <[u8]>::len) + key.map_or(0, <[u8]>::len);
     let at = match at {
         Some(at) if parts[at].arena.len() + added > ARENA_BYTES => {
-            let full = std::mem::replace(&mut parts[at], Part::new(partition));
+            let full = std::mem::replace(&mut parts[at], Part::new(partition, usual));
             taken.finish(full);
             at
         }
         Some(at) => at,
         None => {
-            parts.push(Part::new(partition));
+            parts.push(Part::new(partition, usual));
             parts.len() - 1
         }
     };
@@ -242,8 +255,9 @@ unsafe fn bytes<'a>(pointer: *const u8, len: usize) -> Option<&'a [u8]> {
 // === impl Part ===
 
 impl Part {
-    fn new(partition: i32) -> Self {
-        Self { partition, arena: Vec::new(), entries: Vec::new(), headers: Vec::new() }
+    fn new(partition: i32, usual: Usual) -> Self {
+        let (arena, entries) = (Vec::with_capacity(usual.bytes), Vec::with_capacity(usual.records));
+        Self { partition, arena, entries, headers: Vec::new() }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Span {

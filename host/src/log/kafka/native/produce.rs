@@ -59,8 +59,10 @@ pub(in crate::log::kafka) struct TxnError {
 // SAFETY: librdkafka's clients and topics may be used by any thread.
 unsafe impl Send for Producer {}
 
-/// How often to look whether all is delivered: reports of success do not wake anyone.
-const SETTLE: Duration = Duration::from_millis(1);
+/// How often to look whether something was delivered: reports of success do not wake anyone.
+const LOOK: Duration = Duration::from_millis(1);
+/// How long nothing may be delivered before the client is told again to send what it has.
+const PATIENCE: Duration = Duration::from_millis(5);
 /// How many parts a record is described by at most: topic, partition, flags, timestamp, key, value, headers.
 const PARTS: usize = 7;
 
@@ -153,16 +155,49 @@ impl Producer {
 
     /// Waits until all is delivered or has failed. False if the time was too short.
     ///
-    /// Not by `rd_kafka_flush`: during that the broker's thread never sleeps while a request is on its way, as it takes
-    /// every record that waits behind it for overdue.
+    /// Not by one `rd_kafka_flush`: during that the broker's thread never sleeps while a request is on its way, as it takes
+    /// every record that waits behind it for overdue. So the client is told to send what it has, again and again for a
+    /// moment: at first, and whenever a request may have made way for what waits behind it.
     pub(in crate::log::kafka) fn settled(&self, timeout: Duration) -> bool {
         let begin = Instant::now();
-        // SAFETY: the client is alive.
-        while unsafe { sys::rd_kafka_outq_len(self.client.as_ptr()) } > 0 {
+        while self.undelivered() > 0 {
             if begin.elapsed() >= timeout {
                 return false;
             }
-            self.poll(SETTLE);
+            self.push();
+            self.progressed();
+        }
+        true
+    }
+
+    /// Waits until there is room, or for a moment.
+    pub(in crate::log::kafka) fn relieved(&self) {
+        // Full of records that are not yet enough for a batch of their partition.
+        if !self.progressed() {
+            self.push();
+        }
+    }
+
+    /// How many records are neither delivered nor have failed.
+    fn undelivered(&self) -> i32 {
+        // SAFETY: the client is alive.
+        unsafe { sys::rd_kafka_outq_len(self.client.as_ptr()) }
+    }
+
+    /// Has all sent that can be, whether it fills a batch or not.
+    fn push(&self) {
+        // SAFETY: the client is alive. Callbacks run within this call. That not all is delivered in time is expected.
+        unsafe { sys::rd_kafka_flush(self.client.as_ptr(), millis(LOOK)) };
+    }
+
+    /// Waits until something is delivered or has failed, for as long as patience lasts. False if nothing was.
+    fn progressed(&self) -> bool {
+        let (before, begin) = (self.undelivered(), Instant::now());
+        while before > 0 && self.undelivered() == before {
+            if begin.elapsed() >= PATIENCE {
+                return false;
+            }
+            self.poll(LOOK);
         }
         true
     }
