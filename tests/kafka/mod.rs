@@ -16,3 +16,4 @@ mod proof;
 mod rebalance;
 mod secured;
 mod stand;
+mod topics;

@@ -73,11 +73,19 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
             let place = describe.place.find()?;
             let mut schemas = values::Schemas::new(place.registry()?, place.subjects());
             let schema = schemas.of_topic(&describe.topic)?.map(|(id, schema)| (id, schema.describe(schema.root())));
-            let open = place.look()?;
-            print_head(&*open.log(), &describe.topic, schema, out)?;
-            match open {
-                OpenLog::Embedded(log) => print_partitions(&log, &describe.topic, out),
-                OpenLog::Kafka(log) => topics_describe::print(&log, &describe.topic, describe.group.as_deref(), out),
+            let name = &describe.topic;
+            let missing = || LogError::NoTopic(name.clone());
+            match place.look()? {
+                OpenLog::Embedded(log) => {
+                    let topic = log.topic(name)?.ok_or_else(missing)?;
+                    print_head(name, schema, topic.retention, out)?;
+                    print_partitions(&log, &topic, out)
+                }
+                OpenLog::Kafka(log) => {
+                    let topic = log.state(name)?.ok_or_else(missing)?;
+                    print_head(name, schema, topic.retention, out)?;
+                    topics_describe::print(&log, name, &topic, describe.group.as_deref(), out)
+                }
             }
         }
         Command::Read(read) => topics_read::run(read, out, shutdown),
@@ -112,19 +120,22 @@ pub(super) fn size(bytes: Option<i64>) -> String {
     bytes.map_or("unknown".to_owned(), grid::bytes)
 }
 
-fn print_head(log: &dyn Log, name: &str, schema: Option<(u32, String)>, out: &mut dyn Write) -> anyhow::Result<()> {
-    let topic = log.topic(name)?.ok_or_else(|| LogError::NoTopic(name.to_owned()))?;
+fn print_head(
+    name: &str,
+    schema: Option<(u32, String)>,
+    retention: Retention,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     writeln!(out, "topic   {name}")?;
     match schema {
         Some((id, schema)) => writeln!(out, "schema  {schema}, id {id}")?,
         None => writeln!(out, "schema  not known")?,
     }
-    writeln!(out, "kept    {}", kept(topic.retention))?;
+    writeln!(out, "kept    {}", kept(retention))?;
     Ok(())
 }
 
-fn print_partitions(log: &EmbeddedLog, name: &str, out: &mut dyn Write) -> anyhow::Result<()> {
-    let topic = log.topic(name)?.ok_or_else(|| LogError::NoTopic(name.to_owned()))?;
+fn print_partitions(log: &EmbeddedLog, topic: &TopicInfo, out: &mut dyn Write) -> anyhow::Result<()> {
     writeln!(out)?;
     let head = [("PARTITION", Side::Right), ("FIRST", Side::Right), ("NEXT", Side::Right), ("SIZE", Side::Right)];
     let rows: Vec<_> = topic
@@ -133,7 +144,7 @@ fn print_partitions(log: &EmbeddedLog, name: &str, out: &mut dyn Write) -> anyho
         .map(|p| vec![p.partition.to_string(), p.start.to_string(), p.end.to_string(), size(p.bytes)])
         .collect();
     grid::print(out, &head, &rows)?;
-    print_groups(log, name, out)
+    print_groups(log, &topic.name, out)
 }
 
 /// Who reads a topic, and how far each has come.

@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _, Write};
 
 use super::grid::{self, Side};
 use super::topics::size;
-use crate::log::LogError;
-use crate::log::kafka::{GroupState, KafkaLog, PartitionState};
+use crate::log::PartitionInfo;
+use crate::log::kafka::{GroupState, KafkaLog, PartitionState, TopicState};
 
 /// Marks what is wrong: in red on a terminal, and with a sign everywhere.
 struct Marks {
@@ -15,8 +15,13 @@ struct Marks {
 /// Ends a cell that tells of something wrong.
 const WRONG: &str = " !";
 
-pub(super) fn print(log: &KafkaLog, name: &str, group: Option<&str>, out: &mut dyn Write) -> anyhow::Result<()> {
-    let topic = log.state(name)?.ok_or_else(|| LogError::NoTopic(name.to_owned()))?;
+pub(super) fn print(
+    log: &KafkaLog,
+    name: &str,
+    topic: &TopicState,
+    group: Option<&str>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let marks =
         Marks { red: io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()) };
     let is_under = |partition: &&PartitionState| partition.in_sync.len() < partition.replicas.len();
@@ -42,7 +47,7 @@ pub(super) fn print(log: &KafkaLog, name: &str, group: Option<&str>, out: &mut d
     ];
     let rows: Vec<Vec<String>> = topic.partitions.iter().map(row).collect();
     marks.grid(out, &head, &rows)?;
-    let groups = log.groups(name, group)?;
+    let groups = log.groups(name, topic, group)?;
     if !groups.is_empty() {
         writeln!(out)?;
         let head = [("GROUP", Side::Left), ("STATE", Side::Left), ("LAG", Side::Right), ("LARGEST", Side::Left)];
@@ -55,15 +60,16 @@ pub(super) fn print(log: &KafkaLog, name: &str, group: Option<&str>, out: &mut d
 fn row(partition: &PartitionState) -> Vec<String> {
     let list = |nodes: &[i32]| nodes.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
     let is_under = partition.in_sync.len() < partition.replicas.len();
-    let info = &partition.info;
+    // Nobody knows the offsets of a partition that nobody leads.
+    let offset = |of: fn(&PartitionInfo) -> i64| partition.info.as_ref().map_or("-".to_owned(), |i| of(i).to_string());
     vec![
-        info.partition.to_string(),
+        partition.partition.to_string(),
         partition.leader.map_or_else(|| format!("none{WRONG}"), |leader| leader.to_string()),
         list(&partition.replicas),
         format!("{}{}", list(&partition.in_sync), if is_under { WRONG } else { "" }),
-        info.start.to_string(),
-        info.end.to_string(),
-        size(info.bytes),
+        offset(|info| info.start),
+        offset(|info| info.end),
+        size(partition.info.and_then(|info| info.bytes)),
     ]
 }
 
@@ -101,15 +107,20 @@ impl Marks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::PartitionInfo;
 
     #[test]
     fn what_is_wrong_is_marked() {
         let info = PartitionInfo { partition: 0, start: 0, end: 7, decided: 7, bytes: None };
-        let sound = PartitionState { info, leader: Some(1), replicas: vec![1, 2], in_sync: vec![2, 1] };
+        let sound = PartitionState {
+            partition: 0,
+            info: Some(info),
+            leader: Some(1),
+            replicas: vec![1, 2],
+            in_sync: vec![2, 1],
+        };
         assert_eq!(row(&sound), ["0", "1", "1,2", "2,1", "0", "7", "unknown"]);
-        let broken = PartitionState { leader: None, in_sync: vec![2], ..sound };
-        assert_eq!(row(&broken)[1..4], ["none !", "1,2", "2 !"]);
+        let broken = PartitionState { info: None, leader: None, in_sync: vec![2], ..sound };
+        assert_eq!(row(&broken)[1..], ["none !", "1,2", "2 !", "-", "-", "unknown"]);
         let group =
             |state: &str| GroupState { group: "g".to_owned(), state: state.to_owned(), lag: vec![Some(3), None] };
         assert_eq!(group_row(&group("Stable")), ["g", "Stable", "3", "3 in partition 0"]);

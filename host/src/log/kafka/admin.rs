@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::admin::{AdminOptions, NewPartitions, ResourceSpecifier};
 use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataTopic;
 
 use super::cluster::{REQUEST, wait_for};
 use super::native::alter_settings;
@@ -16,8 +17,10 @@ const FEW: i64 = 100;
 /// A topic as its cluster has it.
 #[derive(Clone, Debug)]
 pub struct TopicState {
-    /// Its partitions.
+    /// Its partitions, by number.
     pub partitions: Vec<PartitionState>,
+    /// What is kept for how long.
+    pub retention: Retention,
     /// The settings that are not the brokers' default.
     pub settings: BTreeMap<String, String>,
 }
@@ -25,8 +28,10 @@ pub struct TopicState {
 /// A partition as its cluster has it.
 #[derive(Clone, Debug)]
 pub struct PartitionState {
-    /// Offsets and size.
-    pub info: PartitionInfo,
+    /// The number.
+    pub partition: u32,
+    /// Offsets and size, which only a leader can tell.
+    pub info: Option<PartitionInfo>,
     /// The broker that it is written to and read from, if there is any.
     pub leader: Option<i32>,
     /// The brokers that are to have it.
@@ -42,7 +47,7 @@ pub struct GroupState {
     pub group: String,
     /// How it is, in Kafka's words.
     pub state: String,
-    /// How many offsets are before it, per partition; none where it has no position.
+    /// How many offsets are before it, per partition; none where it has no position, or nobody can tell.
     pub lag: Vec<Option<i64>>,
 }
 
@@ -60,19 +65,22 @@ impl KafkaLog {
     /// # Errors
     /// If the brokers do not answer.
     pub fn state(&self, name: &str) -> Result<Option<TopicState>, LogError> {
-        let Some(info) = describe::topic(&self.cluster, name)? else { return Ok(None) };
+        if self.cluster.partitions(name)?.is_none() {
+            return Ok(None);
+        }
         let metadata = self.cluster.metadata(Some(name))?;
-        let told = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
-        let partition = |info: &PartitionInfo| {
-            let told = told.iter().find(|partition| partition.id() == info.partition as i32);
-            PartitionState {
-                info: *info,
-                leader: told.map(|partition| partition.leader()).filter(|leader| *leader >= 0),
-                replicas: told.map(|partition| partition.replicas().to_vec()).unwrap_or_default(),
-                in_sync: told.map(|partition| partition.isr().to_vec()).unwrap_or_default(),
-            }
-        };
-        let partitions = info.partitions.iter().map(partition).collect();
+        let topics: Vec<&MetadataTopic> = metadata.topics().iter().filter(|topic| topic.error().is_none()).collect();
+        let sizes = describe::sizes(&self.cluster, &metadata, &topics);
+        let mut partitions = Vec::new();
+        for told in topics.first().map_or(&[][..], |topic| topic.partitions()) {
+            let partition = told.id() as u32;
+            let leader = Some(told.leader()).filter(|leader| *leader >= 0);
+            let info = leader.map(|_| describe::partition(&self.cluster, name, partition, &sizes)).transpose()?;
+            let (replicas, in_sync) = (told.replicas().to_vec(), told.isr().to_vec());
+            partitions.push(PartitionState { partition, info, leader, replicas, in_sync });
+        }
+        partitions.sort_unstable_by_key(|partition| partition.partition);
+        let retention = describe::retention(&self.cluster.settings(&[name])?, name);
         let options = AdminOptions::new().request_timeout(Some(REQUEST));
         let patience = self.cluster.options.patience;
         let told = self.cluster.asked(patience, "asking for settings", |admin| {
@@ -81,29 +89,27 @@ impl KafkaLog {
         let entries = told.into_iter().filter_map(Result::ok).flat_map(|resource| resource.entries);
         let set = entries.filter(|entry| !entry.is_default);
         let settings = set.filter_map(|entry| Some((entry.name, entry.value?))).collect();
-        Ok(Some(TopicState { partitions, settings }))
+        Ok(Some(TopicState { partitions, retention, settings }))
     }
 
     /// The groups that have positions in a topic, or one of them.
     ///
     /// # Errors
     /// If the brokers do not answer.
-    pub fn groups(&self, topic: &str, only: Option<&str>) -> Result<Vec<GroupState>, LogError> {
-        let partitions = self.cluster.partitions(topic)?.ok_or_else(|| LogError::NoTopic(topic.to_owned()))?;
-        let mut ends = Vec::new();
-        for partition in 0..partitions {
-            ends.push(self.cluster.range(topic, partition)?.1);
-        }
+    pub fn groups(&self, topic: &str, state: &TopicState, only: Option<&str>) -> Result<Vec<GroupState>, LogError> {
+        let partitions = state.partitions.len() as u32;
         let mut groups = Vec::new();
-        for (group, state) in self.cluster.groups(only)? {
+        for (group, is) in self.cluster.groups(only)? {
             let positions = self.cluster.positions(&group, topic, partitions)?;
             self.cluster.forget_group(&group);
             if positions.iter().any(Option::is_some) {
-                let lag = |(partition, position): (u32, Option<i64>)| {
-                    position.map(|position| self.lag(topic, partition, position, ends[partition as usize])).transpose()
+                let lag = |(partition, position): (&PartitionState, Option<i64>)| {
+                    let end = partition.info.map(|info| info.decided);
+                    let known = position.zip(end);
+                    known.map(|(position, end)| self.lag(topic, partition.partition, position, end)).transpose()
                 };
-                let lag = (0..).zip(positions).map(lag).collect::<Result<_, _>>()?;
-                groups.push(GroupState { group, state, lag });
+                let lag = state.partitions.iter().zip(positions).map(lag).collect::<Result<_, _>>()?;
+                groups.push(GroupState { group, state: is, lag });
             }
         }
         Ok(groups)

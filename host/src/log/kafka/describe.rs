@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, TopicSettings};
 use super::log_dirs;
 use crate::log::{LogError, PartitionInfo, Retention, TopicInfo};
 
 /// Kafka's own topics begin like this.
 const INTERNAL: &str = "__";
+
+/// Bytes by topic and partition.
+type Sizes = HashMap<(String, u32), i64>;
 
 /// One topic, if it is there.
 pub(super) fn topic(cluster: &Cluster, name: &str) -> Result<Option<TopicInfo>, LogError> {
@@ -18,19 +21,34 @@ pub(super) fn topic(cluster: &Cluster, name: &str) -> Result<Option<TopicInfo>, 
     }
     let metadata = cluster.metadata(Some(name))?;
     let topics: Vec<&MetadataTopic> = metadata.topics().iter().filter(|topic| topic.error().is_none()).collect();
-    Ok(describe(cluster, &metadata, &topics)?.pop())
+    Ok(describe(cluster, &metadata, &topics, Leaderless::Waited)?.pop())
 }
 
-/// All topics but Kafka's own, by name.
+/// All topics but Kafka's own, by name. Of a partition without a leader nobody knows anything: it counts as empty, and its
+/// size is unknown.
 pub(super) fn topics(cluster: &Cluster) -> Result<Vec<TopicInfo>, LogError> {
     let metadata = cluster.metadata(None)?;
     let is_ours = |topic: &&MetadataTopic| !topic.name().starts_with(INTERNAL) && topic.error().is_none();
     let mut topics: Vec<&MetadataTopic> = metadata.topics().iter().filter(is_ours).collect();
     topics.sort_unstable_by_key(|topic| topic.name());
-    describe(cluster, &metadata, &topics)
+    describe(cluster, &metadata, &topics, Leaderless::Empty)
 }
 
-fn describe(cluster: &Cluster, metadata: &Metadata, topics: &[&MetadataTopic]) -> Result<Vec<TopicInfo>, LogError> {
+/// What becomes of partitions that no broker leads at the moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leaderless {
+    /// Who goes by offsets waits for a leader, and fails without.
+    Waited,
+    /// Who lists topics is not held up.
+    Empty,
+}
+
+fn describe(
+    cluster: &Cluster,
+    metadata: &Metadata,
+    topics: &[&MetadataTopic],
+    leaderless: Leaderless,
+) -> Result<Vec<TopicInfo>, LogError> {
     if topics.is_empty() {
         return Ok(Vec::new());
     }
@@ -40,22 +58,44 @@ fn describe(cluster: &Cluster, metadata: &Metadata, topics: &[&MetadataTopic]) -
     let mut infos = Vec::with_capacity(topics.len());
     for topic in topics {
         let name = topic.name();
-        let partitions = (0..topic.partitions().len() as u32).map(|partition| {
-            let (start, decided) = cluster.range(name, partition)?;
-            let end = cluster.head(name, partition)?.max(decided);
-            let bytes = sizes.get(&(name.to_owned(), partition)).copied();
-            Ok(PartitionInfo { partition, start, end, decided, bytes })
-        });
-        let partitions = partitions.collect::<Result<_, LogError>>()?;
-        let of_topic = settings.get(name).copied().unwrap_or_default();
-        let retention = Retention { age_ms: of_topic.retention_ms, bytes: of_topic.retention_bytes };
+        let has_leader = |number: u32| {
+            let told = topic.partitions().iter().find(|partition| partition.id() as u32 == number);
+            told.is_some_and(|partition| partition.leader() >= 0)
+        };
+        let of_partition = |number: u32| match leaderless {
+            Leaderless::Empty if !has_leader(number) => {
+                Ok(PartitionInfo { partition: number, start: 0, end: 0, decided: 0, bytes: None })
+            }
+            _ => partition(cluster, name, number, &sizes),
+        };
+        let partitions = (0..topic.partitions().len() as u32).map(of_partition).collect::<Result<_, LogError>>()?;
+        let retention = retention(&settings, name);
         infos.push(TopicInfo { name: name.to_owned(), partitions, retention });
     }
     Ok(infos)
 }
 
+/// The offsets of a partition, which its leader tells, and the size that is known of it.
+pub(super) fn partition(
+    cluster: &Cluster,
+    topic: &str,
+    partition: u32,
+    sizes: &Sizes,
+) -> Result<PartitionInfo, LogError> {
+    let (start, decided) = cluster.range(topic, partition)?;
+    let end = cluster.head(topic, partition)?.max(decided);
+    let bytes = sizes.get(&(topic.to_owned(), partition)).copied();
+    Ok(PartitionInfo { partition, start, end, decided, bytes })
+}
+
+/// What a topic keeps for how long, if its settings are told.
+pub(super) fn retention(settings: &HashMap<String, TopicSettings>, topic: &str) -> Retention {
+    let of_topic = settings.get(topic).copied().unwrap_or_default();
+    Retention { age_ms: of_topic.retention_ms, bytes: of_topic.retention_bytes }
+}
+
 /// The bytes of each partition, as its leader has them. Who cannot be asked knows nothing.
-fn sizes(cluster: &Cluster, metadata: &Metadata, topics: &[&MetadataTopic]) -> HashMap<(String, u32), i64> {
+pub(super) fn sizes(cluster: &Cluster, metadata: &Metadata, topics: &[&MetadataTopic]) -> Sizes {
     let security = cluster.options.properties.get("security.protocol");
     if security.is_some_and(|protocol| !protocol.eq_ignore_ascii_case("plaintext")) {
         return HashMap::new();
