@@ -20,14 +20,24 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::IsError as _;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{COMMIT, Clock, Figures, Job, PARTITIONS};
+use super::{Clock, Figures, Job, PARTITIONS, SELDOM};
 
 /// Messages of one call.
 const BATCH: usize = 1_000;
 const TIMEOUT_MS: i32 = 60_000;
 
+/// What becomes of the times of records.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// A batch of records is produced by one call, which cannot set them: they are those of producing.
+    Lost,
+    /// Records are produced one by one.
+    Kept,
+}
+
 struct Bare {
     topic: String,
+    times: Times,
     consumer: BaseConsumer,
     queue: *mut sys::rd_kafka_queue_t,
     producer: *mut sys::rd_kafka_t,
@@ -50,20 +60,22 @@ struct Epoch {
     closed_at: Option<[i64; PARTITIONS as usize]>,
 }
 
-pub fn at_least_once(job: &Job) -> Result<Figures> {
+pub fn at_least_once(job: &Job, times: Times) -> Result<Figures> {
     // Not dropped: a client waits for its queues, and the process ends after this.
-    let mut bare = ManuallyDrop::new(Bare::new(job, false)?);
+    let mut bare = ManuallyDrop::new(Bare::new(job, false, times)?);
     let (mut clock, mut seen, mut closed) = (Clock::default(), 0, Instant::now());
     while seen < job.records {
         seen += bare.pass_on()?;
         clock.saw(seen)?;
         bare.serve(0);
-        if closed.elapsed() > COMMIT || seen >= job.records {
+        if closed.elapsed() > SELDOM || seen >= job.records {
             closed = Instant::now();
             bare.close();
         }
         bare.commit_delivered(CommitMode::Async)?;
     }
+    // SAFETY: the producer is alive. What does not fill a batch is sent; how long that takes is seen below.
+    unsafe { sys::rd_kafka_flush(bare.producer, 1) };
     while bare.epochs.len() > 1 {
         bare.serve(10);
         bare.commit_delivered(CommitMode::Sync)?;
@@ -71,14 +83,14 @@ pub fn at_least_once(job: &Job) -> Result<Figures> {
     clock.stop(seen)
 }
 
-pub fn exactly_once(job: &Job) -> Result<Figures> {
-    let mut bare = ManuallyDrop::new(Bare::new(job, true)?);
+pub fn exactly_once(job: &Job, commit: Duration) -> Result<Figures> {
+    let mut bare = ManuallyDrop::new(Bare::new(job, true, Times::Lost)?);
     let (mut clock, mut seen, mut begun) = (Clock::default(), 0, Instant::now());
     bare.begin()?;
     while seen < job.records {
         seen += bare.pass_on()?;
         clock.saw(seen)?;
-        if begun.elapsed() > COMMIT || seen >= job.records {
+        if begun.elapsed() > commit || seen >= job.records {
             bare.commit_transaction()?;
             begun = Instant::now();
             if seen < job.records {
@@ -90,7 +102,7 @@ pub fn exactly_once(job: &Job) -> Result<Figures> {
 }
 
 impl Bare {
-    fn new(job: &Job, transactional: bool) -> Result<Self> {
+    fn new(job: &Job, transactional: bool, times: Times) -> Result<Self> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &job.brokers)
             .set("group.id", &job.to)
@@ -106,7 +118,7 @@ impl Bare {
             .set("bootstrap.servers", &job.brokers)
             .set("enable.idempotence", "true")
             .set("compression.type", "lz4")
-            .set("linger.ms", "10")
+            .set("linger.ms", "500")
             .set("queue.buffering.max.messages", "100000");
         if transactional {
             config.set("transactional.id", &job.to);
@@ -142,6 +154,7 @@ impl Bare {
         consumer.assign(&list)?;
         let bare = Self {
             topic: job.from.clone(),
+            times,
             consumer,
             queue,
             producer,
@@ -171,8 +184,11 @@ impl Bare {
             // SAFETY: the first `count` places hold messages that are ours. The error is read as the number that it is.
             let (code, message) = unsafe { (ptr::addr_of!((*message).err).cast::<i32>().read(), &*message) };
             ensure!(code == 0, "consuming failed with {code}");
-            // SAFETY: keys are bytes of that length, and live as long as the message.
-            let key = unsafe { std::slice::from_raw_parts(message.key.cast::<u8>(), message.key_len) };
+            // SAFETY: keys are bytes of that length, and live as long as the message, which has a time.
+            let (key, time) = unsafe {
+                let key = std::slice::from_raw_parts(message.key.cast::<u8>(), message.key_len);
+                (key, sys::rd_kafka_message_timestamp(message, ptr::null_mut()))
+            };
             self.positions[message.partition as usize] = message.offset + 1;
             let partition = partition_of(key, PARTITIONS) as usize;
             self.groups[partition].push(sys::rd_kafka_message_t {
@@ -183,7 +199,8 @@ impl Bare {
                 len: message.len,
                 key: message.key,
                 key_len: message.key_len,
-                offset: 0,
+                // Producing a batch does not look at it, and producing one by one takes it for the time.
+                offset: time,
                 _private: ptr::without_provenance_mut(epoch),
             });
         }
@@ -203,6 +220,18 @@ impl Bare {
     fn produce(&mut self, partition: usize) -> Result<()> {
         let mut done = 0;
         while done < self.groups[partition].len() {
+            if self.times == Times::Kept {
+                // SAFETY: as below.
+                while done < self.groups[partition].len()
+                    && unsafe { produce_timed(self.producer, self.to, &self.groups[partition][done]) }
+                {
+                    done += 1;
+                }
+                if done < self.groups[partition].len() {
+                    self.serve(10);
+                }
+                continue;
+            }
             let rest = &mut self.groups[partition][done..];
             let flags = sys::RD_KAFKA_MSG_F_COPY;
             // SAFETY: the topic is alive, and the messages point to bytes that are alive.
@@ -286,6 +315,38 @@ impl Bare {
             list.add_partition_offset(&self.topic, partition as i32, Offset::Offset(*position))?;
         }
         Ok(list)
+    }
+}
+
+/// Produces a record with its time. False if there is no room.
+///
+/// # Safety
+/// Client and topic are alive, and so are the bytes that the message points to.
+unsafe fn produce_timed(
+    client: *mut sys::rd_kafka_t,
+    topic: *mut sys::rd_kafka_topic_t,
+    message: &sys::rd_kafka_message_t,
+) -> bool {
+    use sys::rd_kafka_vtype_t as Kind;
+    type Union = sys::rd_kafka_vu_s__bindgen_ty_1;
+    let memory = |ptr, size| Union { mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size } };
+    let parts = [
+        (Kind::RD_KAFKA_VTYPE_RKT, Union { rkt: topic }),
+        (Kind::RD_KAFKA_VTYPE_PARTITION, Union { i32_: message.partition }),
+        (Kind::RD_KAFKA_VTYPE_MSGFLAGS, Union { i: sys::RD_KAFKA_MSG_F_COPY }),
+        (Kind::RD_KAFKA_VTYPE_TIMESTAMP, Union { i64_: message.offset }),
+        (Kind::RD_KAFKA_VTYPE_KEY, memory(message.key, message.key_len)),
+        (Kind::RD_KAFKA_VTYPE_VALUE, memory(message.payload, message.len)),
+        (Kind::RD_KAFKA_VTYPE_OPAQUE, Union { ptr: message._private }),
+    ]
+    .map(|(vtype, u)| sys::rd_kafka_vu_t { vtype, u });
+    // SAFETY: as the caller promises; each part has the member of the union that its kind says.
+    unsafe {
+        let error = sys::rd_kafka_produceva(client, parts.as_ptr(), parts.len());
+        if !error.is_null() {
+            sys::rd_kafka_error_destroy(error);
+        }
+        error.is_null()
     }
 }
 

@@ -34,14 +34,19 @@ const ROUNDS: usize = 3;
 /// Of every topic.
 const PARTITIONS: u32 = 2;
 /// How often positions are committed.
-const COMMIT: Duration = Duration::from_secs(1);
+const SELDOM: Duration = Duration::from_secs(1);
+/// The default of the host for transactions.
+const OFTEN: Duration = Duration::from_millis(100);
 
 /// Ways to move records, by the name that a process of this program is given, and what they are.
-const CASES: [(&str, &str); 5] = [
+const CASES: [(&str, &str); 8] = [
     ("bare", "librdkafka alone: batches in, batches out grouped by partition; at least once"),
+    ("bare-timed", "the same, and records keep their times, for which each needs a call of its own"),
     ("host", "`host`, a Rust module that changes 2 of 8 fields; at least once"),
-    ("bare-exactly-once", "librdkafka alone; exactly once"),
-    ("host-exactly-once", "`host`, the same module; exactly once"),
+    ("bare-exactly-once", "librdkafka alone; exactly once, a commit each second"),
+    ("host-exactly-once", "`host`, the same module; exactly once, a commit each second"),
+    ("bare-exactly-once-often", "librdkafka alone; exactly once, ten commits a second"),
+    ("host-exactly-once-often", "`host`, the same module; exactly once, ten commits a second, as by default"),
     ("plain", "a straightforward program: a record at a time, apache-avro; at least once"),
 ];
 
@@ -91,10 +96,13 @@ fn main() -> Result<()> {
 fn run(case: &str, job: &Job, folder: &Path) -> Result<Figures> {
     match case {
         "fill" => through::fill(job, folder),
-        "bare" => bare::at_least_once(job),
-        "bare-exactly-once" => bare::exactly_once(job),
-        "host" => through::host(job, folder, Guarantee::AtLeastOnce),
-        "host-exactly-once" => through::host(job, folder, Guarantee::ExactlyOnce),
+        "bare" => bare::at_least_once(job, bare::Times::Lost),
+        "bare-timed" => bare::at_least_once(job, bare::Times::Kept),
+        "host" => through::host(job, folder, Guarantee::AtLeastOnce, SELDOM),
+        "bare-exactly-once" => bare::exactly_once(job, SELDOM),
+        "host-exactly-once" => through::host(job, folder, Guarantee::ExactlyOnce, SELDOM),
+        "bare-exactly-once-often" => bare::exactly_once(job, OFTEN),
+        "host-exactly-once-often" => through::host(job, folder, Guarantee::ExactlyOnce, OFTEN),
         "plain" => plain::run(job),
         _ => bail!("no case `{case}`"),
     }

@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 
-use super::{COMMIT, Clock, Figures, Job};
+use super::{Clock, Figures, Job, SELDOM};
 
 /// The bytes that name the schema before each value.
 const PREFIX: usize = 5;
@@ -48,7 +48,7 @@ pub fn run(job: &Job) -> Result<Figures> {
             seen += 1;
             clock.saw(seen)?;
         }
-        if committed.elapsed() > COMMIT {
+        if committed.elapsed() > SELDOM {
             producer.flush(Duration::from_secs(30))?;
             consumer.commit_consumer_state(CommitMode::Async)?;
             committed = Instant::now();

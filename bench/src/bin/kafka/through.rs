@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use bench::{assemble, repository};
@@ -11,10 +12,10 @@ use host::log::kafka::Guarantee;
 use host::pipeline::{Location, Outcome, Until, prepare, run};
 use host::shutdown::Shutdown;
 
-use super::{Clock, Figures, Job, PARTITIONS};
+use super::{Clock, Figures, Job, PARTITIONS, SELDOM};
 
 /// Moves the records through `guests/bench/two`.
-pub fn host(job: &Job, folder: &Path, guarantee: Guarantee) -> Result<Figures> {
+pub fn host(job: &Job, folder: &Path, guarantee: Guarantee, commit: Duration) -> Result<Figures> {
     let guarantee = match guarantee {
         Guarantee::AtLeastOnce => "at-least-once",
         Guarantee::ExactlyOnce => "exactly-once",
@@ -22,16 +23,16 @@ pub fn host(job: &Job, folder: &Path, guarantee: Guarantee) -> Result<Figures> {
     let module = repository().join("guests/target/wasm32-wasip2/release/bench_two.wasm");
     let stage =
         format!("[[stage]]\nname = 'two'\nmodule = '{}'\nfrom = '{}'\nto = '{}'", module.display(), job.from, job.to);
-    through(&config(job, folder, guarantee, &stage)?, job.records)
+    through(&config(job, folder, (guarantee, commit), &stage)?, job.records)
 }
 
 /// Fills the topic that all cases read.
 pub fn fill(job: &Job, folder: &Path) -> Result<Figures> {
     let feed = format!("[[feed]]\ngenerate = {{ count = {} }}\ntopic = '{}'\nkey = ['id']", job.records, job.from);
-    through(&config(job, folder, "at-least-once", &feed)?, job.records)
+    through(&config(job, folder, ("at-least-once", SELDOM), &feed)?, job.records)
 }
 
-fn config(job: &Job, folder: &Path, guarantee: &str, part: &str) -> Result<Pipeline> {
+fn config(job: &Job, folder: &Path, (guarantee, commit): (&str, Duration), part: &str) -> Result<Pipeline> {
     let Job { brokers, from, to, .. } = job;
     let topics: String = BTreeSet::from([from, to])
         .into_iter()
@@ -41,8 +42,10 @@ fn config(job: &Job, folder: &Path, guarantee: &str, part: &str) -> Result<Pipel
         "name = '{to}'\n\
          create_topics = true\n\
          [log]\nkind = 'kafka'\nbootstrap = '{brokers}'\nguarantee = '{guarantee}'\n\
+         commit_interval_ms = {}\n\
          [schemas]\ndir = '{}'\nids = '{}'\n\
          [topics]\n{topics}{part}\n",
+        commit.as_millis(),
         repository().join("schemas").display(),
         folder.join("ids.json").display(),
     );
