@@ -7,6 +7,7 @@ mod conformance;
 mod contract;
 mod docs;
 mod faults;
+mod hostile;
 mod kafka;
 mod lone_module;
 mod registry;

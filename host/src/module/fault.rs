@@ -4,6 +4,9 @@ use std::fmt;
 
 use bespoke_boundary::Violation;
 use wasmtime::Trap;
+use wasmtime_wasi::ResourceTableError;
+
+use super::sandbox::{HANDLES, HOST_CALL_BYTES};
 
 /// A call that did not end well. The instance is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,11 @@ impl FaultKind {
 }
 
 impl Fault {
+    /// What a module says of itself, or its beginning: it goes into log lines and dead letters.
+    pub(super) fn shortened(said: &str) -> &str {
+        &said[..said.floor_char_boundary(MAX_REASON)]
+    }
+
     /// Tells what an error of a call means. `stderr` is the end of what the module wrote there.
     pub(super) fn of(function: &str, error: &wasmtime::Error, time_ms: u64, stderr: &str) -> Self {
         let (kind, what) = if let Some(violation) = error.downcast_ref::<Violation>() {
@@ -70,7 +78,7 @@ impl Fault {
                 ),
                 Some(Trap::UnreachableCodeReached) => (FaultKind::Trap, "panicked or aborted".to_owned()),
                 Some(trap) => (FaultKind::Trap, trap.to_string()),
-                None => (FaultKind::Trap, error.root_cause().to_string()),
+                None => (FaultKind::Trap, of_host(error)),
             }
         };
         let mut reason = format!("{function}: {what}");
@@ -89,6 +97,24 @@ impl fmt::Display for Fault {
     }
 }
 
+/// How the error begins by which wasmtime tells of a call of the host that is handed too much; its type is private.
+const TOO_MUCH: &str = "too much data is being copied";
+
+/// What the host refused to do for a module.
+fn of_host(error: &wasmtime::Error) -> String {
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return format!("it holds more than {HANDLES} handles of the host, which is the limit");
+    }
+    match error.root_cause().to_string() {
+        text if text.starts_with(TOO_MUCH) => {
+            format!("it handed over more than {HOST_CALL_BYTES} bytes at once, which is the limit")
+        }
+        text => text,
+    }
+}
+
+/// Bytes of a module's own words that go into a reason.
+const MAX_REASON: usize = 4096;
 /// Bytes of standard error that go into a reason.
 const MAX_SAID: usize = 1024;
 

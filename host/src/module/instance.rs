@@ -7,10 +7,11 @@ use bytes::Bytes;
 use wasmtime::Store;
 use wasmtime::component::{Instance as Raw, TypedFunc};
 
+use super::Limits;
 use super::fault::{Fault, FaultKind};
 use super::load::{Module, StateType};
 use super::output::Output;
-use super::sandbox::{State, TICK_MS};
+use super::sandbox::State;
 
 type Refusal = (Result<(), String>,);
 
@@ -37,11 +38,13 @@ impl Instance {
         let output = Output::new(module.name.clone(), module.lines.clone());
         let mut store = Store::new(&module.engine, State::new(output, module.limits, module.time.clone()));
         store.limiter(|state| state);
-        set_deadline(&mut store, module);
+        State::begin(&mut store);
         let fault = |store: &Store<State>, function: &str, error: &wasmtime::Error| {
             Fault::of(function, error, module.limits.time_ms, &store.data().output.tail())
         };
-        let raw = module.pre.instantiate(&mut store).map_err(|e| fault(&store, "start", &e))?;
+        let raw = module.pre.instantiate(&mut store);
+        let raw = raw.and_then(|raw| store.data().check_time().map(|()| raw));
+        let raw = raw.map_err(|e| fault(&store, "start", &e))?;
         let function = module.signature().function.name();
         let bound = bind(module, &mut store, &raw, function).map_err(|e| fault(&store, function, &e))?;
         let mut instance = Self { module: module.clone(), store, entry: bound.0, state: bound.1 };
@@ -70,14 +73,16 @@ impl Instance {
         arena: &Bytes,
     ) -> Result<&'e Answers, Fault> {
         self.store.data().output.forget();
-        set_deadline(&mut self.store, &self.module);
+        State::begin(&mut self.store);
         let limits = self.module.limits;
         let function = plan.signature().function.name();
-        match exchange.call(&self.entry, &mut self.store, plan, arena, limits.answer_bytes) {
+        let called = exchange.call(&self.entry, &mut self.store, plan, arena, limits.answer_bytes);
+        match called.and_then(|answers| self.store.data().check_time().map(|()| answers)) {
             Ok(answers) => match &answers.failed {
                 None => Ok(answers),
                 Some(reason) => {
-                    Err(Fault { kind: FaultKind::Refused, reason: format!("{function}: refused the batch: {reason}") })
+                    let reason = format!("{function}: refused the batch: {}", Fault::shortened(reason));
+                    Err(Fault { kind: FaultKind::Refused, reason })
                 }
             },
             Err(error) => Err(Fault::of(function, &error, limits.time_ms, &self.store.data().output.tail())),
@@ -89,16 +94,20 @@ impl Instance {
     /// # Errors
     /// A trap in `snapshot`.
     pub fn snapshot(&mut self) -> Result<Option<Bytes>, Fault> {
-        let limit = self.module.limits.answer_bytes;
+        let Limits { answer_bytes: limit, memory_bytes, .. } = self.module.limits;
         let state = match &self.state {
             None => return Ok(None),
             Some(StateFunctions::Bytes(snapshot, _)) => {
                 let snapshot = *snapshot;
-                Bytes::from(self.guarded("snapshot", |store| snapshot.call(store, ()))?.0)
+                Bytes::from(
+                    self.guarded("snapshot", |store| whole(store, memory_bytes, |store| snapshot.call(store, ())))?.0,
+                )
             }
             Some(StateFunctions::Text(snapshot, _)) => {
                 let snapshot = *snapshot;
-                Bytes::from(self.guarded("snapshot", |store| snapshot.call(store, ()))?.0)
+                Bytes::from(
+                    self.guarded("snapshot", |store| whole(store, memory_bytes, |store| snapshot.call(store, ())))?.0,
+                )
             }
         };
         if state.len() > limit {
@@ -137,8 +146,10 @@ impl Instance {
         call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         self.store.data().output.forget();
-        set_deadline(&mut self.store, &self.module);
-        call(&mut self.store)
+        State::begin(&mut self.store);
+        let called = call(&mut self.store);
+        called
+            .and_then(|answer| self.store.data().check_time().map(|()| answer))
             .map_err(|e| Fault::of(function, &e, self.module.limits.time_ms, &self.store.data().output.tail()))
     }
 }
@@ -165,11 +176,19 @@ fn bind(
     Ok((entry, state))
 }
 
-/// One tick more than the limit asks for, because the current one has begun.
-fn set_deadline(store: &mut Store<State>, module: &Module) {
-    store.set_epoch_deadline(module.limits.time_ms.div_ceil(TICK_MS) + 1);
+/// Calls what may hand over as much as the module has memory for. How much of it is taken is for the caller to say.
+fn whole<R>(
+    store: &mut Store<State>,
+    memory_bytes: usize,
+    call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+) -> wasmtime::Result<R> {
+    store.set_hostcall_fuel(memory_bytes);
+    call(store)
 }
 
 fn refused(function: &str, (answer,): Refusal) -> Result<(), Fault> {
-    answer.map_err(|reason| Fault { kind: FaultKind::Refused, reason: format!("{function}: refused: {reason}") })
+    answer.map_err(|reason| {
+        let reason = format!("{function}: refused: {}", Fault::shortened(&reason));
+        Fault { kind: FaultKind::Refused, reason }
+    })
 }

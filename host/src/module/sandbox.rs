@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{Linker, Resource, Val};
-use wasmtime::{Cache, CacheConfig, Config, Engine, ResourceLimiter, StoreContextMut};
+use wasmtime::{Cache, CacheConfig, Config, Engine, ResourceLimiter, Store, StoreContextMut, Trap};
 use wasmtime_wasi::clocks::WasiClocksView as _;
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as _;
@@ -15,7 +15,7 @@ use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiVie
 use super::Limits;
 use super::fault::MemoryLimit;
 use super::output::Output;
-use super::time::VirtualTime;
+use super::time::{Coarse, VirtualTime};
 
 /// How often the clock for time limits ticks, which is how exact they are.
 pub(super) const TICK_MS: u64 = 10;
@@ -33,6 +33,11 @@ pub const THREAD_STACK_BYTES: usize = 8 << 20;
 const OBJECTS: usize = 1_000;
 /// Elements of all tables together. Python needs 6,000.
 const TABLE_ELEMENTS: usize = 100_000;
+/// Handles that a module may hold at once: each is some hundred bytes of the host, which no memory limit counts. Runtimes
+/// need some dozens.
+pub(super) const HANDLES: usize = 10_000;
+/// Bytes that a module may hand over in one call of the host, or be given as random numbers.
+pub(super) const HOST_CALL_BYTES: usize = 1 << 20;
 
 /// The engine of a host. Cheap to clone.
 #[derive(Clone)]
@@ -52,6 +57,10 @@ pub(super) struct State {
     table: ResourceTable,
     limits: Limits,
     time: Option<VirtualTime>,
+    /// When the call began that is on.
+    began: Instant,
+    /// How long it has slept in virtual time.
+    slept: u64,
     /// Bytes of all memories.
     memories: Sum,
     /// Elements of all tables.
@@ -151,26 +160,56 @@ impl State {
     /// Nothing granted: no files, no network, no environment, no arguments, an empty standard input.
     pub fn new(output: Output, limits: Limits, time: Option<VirtualTime>) -> Self {
         let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(output.stdout()).stderr(output.stderr());
-        if let Some(time) = &time {
-            time.enter(&mut wasi);
+        wasi.stdout(output.stdout()).stderr(output.stderr()).max_random_size(HOST_CALL_BYTES as u64);
+        match &time {
+            Some(time) => time.enter(&mut wasi),
+            None => Coarse::enter(&mut wasi),
         }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
         let (memories, tables) = (Sum::default(), Sum::default());
-        Self { wasi: wasi.build(), table: ResourceTable::new(), limits, time, memories, tables, output }
+        let (began, slept) = (Instant::now(), 0);
+        Self { wasi: wasi.build(), table, limits, time, began, slept, memories, tables, output }
     }
 
-    /// Ready after so many nanoseconds, or as soon as that is longer than a call may take, also by a clock that ticks late.
+    /// A call begins: what it may take is counted from here.
+    pub fn begin(store: &mut Store<Self>) {
+        let state = store.data_mut();
+        (state.began, state.slept) = (Instant::now(), 0);
+        // One tick more than the limit asks for, because the current one has begun.
+        let ticks = state.limits.time_ms.div_ceil(TICK_MS) + 1;
+        store.set_epoch_deadline(ticks);
+        store.set_max_component_handles(HANDLES);
+        store.set_hostcall_fuel(HOST_CALL_BYTES);
+    }
+
+    /// Whether the call has ended in time. One that sleeps is not stopped before its own code goes on, which may never be.
+    ///
+    /// # Errors
+    /// [`Trap::Interrupt`], as for one that was stopped.
+    pub fn check_time(&self) -> wasmtime::Result<()> {
+        if self.left().is_zero() { Err(Trap::Interrupt.into()) } else { Ok(()) }
+    }
+
+    /// How long the call may go on, also by a clock that ticks late.
+    fn left(&self) -> Duration {
+        Duration::from_millis(self.limits.time_ms.saturating_add(LATE_MS)).saturating_sub(self.began.elapsed())
+    }
+
+    /// Ready after so many nanoseconds, or as soon as the call must end. In virtual time, that is now, as long as all that it
+    /// sleeps is not longer than it may take.
     fn wait(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let allowed = self.limits.time_ms.saturating_mul(1_000_000);
-        // What is longer than a call may take is waited for, so that it is stopped as it would be outside of a test.
+        self.check_time()?;
+        let slept = self.slept.saturating_add(nanoseconds);
         if let Some(time) = &self.time
-            && nanoseconds < allowed
+            && slept < self.limits.time_ms.saturating_mul(1_000_000)
         {
             time.pass(nanoseconds);
+            self.slept = slept;
             return self.clocks().subscribe_duration(0);
         }
-        let longest = self.limits.time_ms.saturating_add(LATE_MS).saturating_mul(1_000_000);
-        self.clocks().subscribe_duration(nanoseconds.min(longest))
+        let left = u64::try_from(self.left().as_nanos()).unwrap_or(u64::MAX);
+        self.clocks().subscribe_duration(nanoseconds.min(left))
     }
 }
 

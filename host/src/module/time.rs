@@ -1,20 +1,31 @@
-//! Time and chance under test: what WASI's clocks and random numbers tell a module is the same on every run.
+//! The time that modules see.
 //!
-//! The wall clock stands still until it is told to go on, or a module sleeps; then it goes on by as much, and the module
+//! It is coarse: exact enough to take times, and too coarse to learn from what others on the machine are doing ([`Coarse`]).
+//!
+//! Under test it is virtual, and so is chance: what WASI's clocks and random numbers tell a module is the same on every run
+//! ([`VirtualTime`]). The wall clock stands still until it is told to go on, or a module sleeps; then it goes on by as much, and the module
 //! does not wait. The monotonic clock also ticks by a little at every look, so that who waits for it to go on does not wait
 //! for ever. Time limits go by the machine's own clock.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use rand::TryRng;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 
 use crate::random::Random;
 
+/// What clocks are rounded down to.
+const GRAIN_NS: u64 = 100_000;
+
 /// How far the monotonic clock goes on at each look.
 const LOOK_NS: u64 = 1_000;
+
+/// The machine's clocks, rounded.
+pub(super) struct Coarse {
+    since: Instant,
+}
 
 /// The time of all instances of the modules of one sandbox. Clones are the same time.
 #[derive(Clone, Default)]
@@ -34,6 +45,39 @@ struct Now {
 
 /// The random numbers of one instance.
 struct Chance(Random);
+
+// === impl Coarse ===
+
+impl Coarse {
+    /// Gives a new instance this time.
+    pub(super) fn enter(wasi: &mut WasiCtxBuilder) {
+        let now = || Self { since: Instant::now() };
+        wasi.wall_clock(now()).monotonic_clock(now());
+    }
+}
+
+impl HostWallClock for Coarse {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(GRAIN_NS)
+    }
+
+    fn now(&self) -> Duration {
+        // WASI has no time before the epoch.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        now.saturating_sub(Duration::from_nanos(u64::from(now.subsec_nanos()) % GRAIN_NS))
+    }
+}
+
+impl HostMonotonicClock for Coarse {
+    fn resolution(&self) -> u64 {
+        GRAIN_NS
+    }
+
+    fn now(&self) -> u64 {
+        let passed = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        passed - passed % GRAIN_NS
+    }
+}
 
 // === impl VirtualTime ===
 
