@@ -16,8 +16,8 @@ def main():
     session.default_timeout = 60
     session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = "
                     "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}")
-    session.execute(f"CREATE TABLE {keyspace}.product (id text PRIMARY KEY, name text, category text, price double, "
-                    "quantity int, updated timestamp, in_stock boolean, rating float)")
+    session.execute(f"CREATE TABLE {keyspace}.product (id text, name text, category text, price double, quantity int, "
+                    "updated timestamp, in_stock boolean, rating float, PRIMARY KEY (id, updated))")
     insert = session.prepare(f"INSERT INTO {keyspace}.product (id, name, category, price, quantity, updated, in_stock, "
                              "rating) VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?")
     with open(path, encoding="utf-8") as lines:

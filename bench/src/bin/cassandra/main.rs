@@ -1,10 +1,11 @@
 //! The benchmark of tables in Cassandra: the same rows, by a sink of the host and by other means.
 //!
 //! It fills a topic of an embedded log with generated products, and then has them written by each of the [`CASES`], in turn,
-//! so that a busy minute falls on all of them. Each runs in a process of its own and has a table of its own. What it takes to
-//! connect, to prepare and to read the rows of the bare loop into memory is not counted; that the host reads its topic,
-//! decodes the records and commits its position is. The node, which is on the same machine, does not count, but takes most of
-//! the cores: records per second say how the two share them, CPU time what a row costs here.
+//! so that a busy minute falls on all of them. Each runs in a process of its own and has a table of its own, in whose key no two
+//! records are alike, so that all write as many rows. What it takes to connect, to prepare and to read the rows of the bare loop
+//! into memory is not counted; that the host reads its topic, decodes the records and commits its position is. The node, which
+//! is on the same machine, does not count, but takes most of the cores: records per second say how the two share them, CPU time
+//! what a row costs here.
 //!
 //! ```text
 //! CASSANDRA_NODES=localhost:9042 PYTHON=… cargo run --release --package bench --bin cassandra -- [RECORDS] [ROUNDS]
@@ -118,6 +119,7 @@ fn compare(nodes: &str, records: u64, rounds: usize) -> Result<()> {
             ensure!(output.status.success(), "{case}: {}", output.status);
             let figures: Figures =
                 serde_json::from_slice(&output.stdout).with_context(|| format!("{case} told nothing"))?;
+            ensure!(figures.rows == records, "{case}: {} rows of {records} records", figures.rows);
             writeln!(io::stderr(), "{case}: {:.2} µs/row, {:.0} rows/s", figures.cpu_us(), figures.per_second())?;
             taken.push(figures);
         }
@@ -154,7 +156,8 @@ fn configured(folder: &Path, nodes: &str, keyspace: &str, records: Option<u64>) 
         "name = \"bench\"\n[log]\npath = \"bench.db\"\n[schemas]\ndir = \"{}\"\nids = \"ids.json\"\n\
          [topics]\n\"{TOPIC}\" = {{ schema = \"product\" }}\n{feed}{sink}\
          [cassandra]\nnodes = \"{nodes}\"\nkeyspace = \"{keyspace}\"\nreplication = 1\nmax_in_flight = {IN_FLIGHT}\n\
-         [tables.product]\nstore = \"cassandra\"\npartition_key = [\"id\"]\n",
+         [tables.product]\nstore = \"cassandra\"\npartition_key = [\"id\"]\n\
+         clustering_key = [\"updated\"]\n",
         repository().join("schemas").display()
     );
     Ok(Pipeline::parse(&text, "bench", folder, &[], &|_| None)?)
@@ -209,8 +212,8 @@ fn bare(folder: &Path, nodes: &str, keyspace: &str) -> Result<Figures> {
         let replication = "{'class': 'NetworkTopologyStrategy', 'replication_factor': 1}";
         session.query_unpaged(format!("CREATE KEYSPACE {keyspace} WITH replication = {replication}"), ()).await?;
         let table = format!(
-            "CREATE TABLE {keyspace}.product (id text PRIMARY KEY, name text, category text, price double, quantity int,
-             updated timestamp, in_stock boolean, rating float)"
+            "CREATE TABLE {keyspace}.product (id text, name text, category text, price double, quantity int,
+             updated timestamp, in_stock boolean, rating float, PRIMARY KEY (id, updated))"
         );
         session.query_unpaged(table, ()).await?;
         let insert = format!(
