@@ -240,6 +240,27 @@ fn every_command_of_the_page_on_tests_works() {
 }
 
 #[test]
+fn every_command_of_the_guide_to_swaps_works() {
+    let blocks = blocks(&read("docs/swap.md"));
+    assert!(blocks.len() >= 5, "the guide has {} blocks of commands", blocks.len());
+    let folder = copied();
+    for (line, block) in blocks {
+        let output = run(&block, folder.path());
+        let (told, printed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "docs/swap.md:{line}: {}\n{block}\n{told}", output.status);
+        let words: &[&str] = match &block {
+            block if block.contains("modules who") => {
+                &["made by stage processor", "handled by stage processor", "was live"]
+            }
+            block if block.contains("compare") => &["different  nothing"],
+            block if block.contains("rollback") => &["is to run"],
+            _ => &[],
+        };
+        words.iter().for_each(|word| assert!(printed.contains(word), "docs/swap.md:{line}: no `{word}`\n{printed}"));
+    }
+}
+
+#[test]
 fn links_between_the_pages_lead_somewhere() {
     let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("bench/README.md"), PathBuf::from("wit/README.md")];
     for folder in ["docs", "docs/decisions", "docs/guides"] {

@@ -10,6 +10,7 @@ mod faults;
 mod hostile;
 mod kafka;
 mod lone_module;
+mod modules;
 mod registry;
 mod restart;
 mod scenarios;

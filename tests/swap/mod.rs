@@ -25,9 +25,9 @@ use host::swap::{Event, Ledger};
 use crate::support::{Folder, LOG, Running, top, until};
 
 /// The stage and its topics.
-const STAGE: &str = "numbers";
+pub const STAGE: &str = "numbers";
 const PIPELINE: &str = "swap";
-const MODULE: &str = "modules/numbers.wasm";
+pub const MODULE: &str = "modules/numbers.wasm";
 
 /// A module of a version, with faults.
 #[derive(Clone, Debug)]
@@ -43,9 +43,9 @@ pub struct Version {
 /// What is in the topics.
 pub struct Outcome {
     /// By number: the partition, the place in it from 0, and the offset.
-    given: BTreeMap<i64, (u32, i64, i64)>,
+    pub given: BTreeMap<i64, (u32, i64, i64)>,
     /// By partition of the output, in order: number, version, count.
-    made: Vec<(i64, i64, i64)>,
+    pub made: Vec<(i64, i64, i64)>,
     pub ledger: Ledger,
 }
 

@@ -13,10 +13,16 @@ use crate::command::{build, check, feed, inspect, new, run, test, wit};
 use crate::shutdown::Shutdown;
 
 mod advice;
+mod compare;
 mod dead_letters;
+mod differences;
 pub(crate) mod failure;
 mod grid;
 mod logging;
+mod modules;
+mod modules_change;
+mod modules_status;
+mod modules_who;
 pub(crate) mod place;
 mod replay;
 mod table;
@@ -120,6 +126,10 @@ Examples:
     DeadLetters(dead_letters::Arguments),
     /// Look into tables.
     Table(table::Arguments),
+    /// Look into the modules of stages, and have them run others while the stream flows.
+    Modules(modules::Arguments),
+    /// Compare what two modules answer to the records of a topic.
+    Compare(compare::Arguments),
 }
 
 /// The program: reads the command line, does what it says, tells how it went.
@@ -153,6 +163,8 @@ fn run(command: &Command) -> anyhow::Result<bool> {
         Command::Topics(arguments) => topics::run(arguments, &mut out, &shutdown).map(|()| true),
         Command::DeadLetters(arguments) => dead_letters::run(arguments, &mut out).map(|()| true),
         Command::Table(arguments) => table::run(arguments, &mut out).map(|()| true),
+        Command::Modules(arguments) => modules::run(arguments, &mut out).map(|()| true),
+        Command::Compare(arguments) => compare::run(arguments, &mut out),
     }?;
     out.flush()?;
     Ok(done)

@@ -71,6 +71,7 @@ pub(crate) struct Place {
     dead_letters: Option<String>,
     tables: BTreeMap<String, config::Table>,
     stores: Option<TableStores>,
+    pipeline: Option<Box<Pipeline>>,
 }
 
 /// Where schemas are found.
@@ -93,7 +94,7 @@ impl PlaceArguments {
             let ids = self.ids.clone().unwrap_or_else(|| log.with_extension(IDS));
             let location = Location::File(log.clone(), options);
             let (schemas, tables) = (Schemas::Ids(ids), BTreeMap::new());
-            return Ok(Place { location, schemas, dead_letters: None, tables, stores: None });
+            return Ok(Place { location, schemas, dead_letters: None, tables, stores: None, pipeline: None });
         }
         if let Some(brokers) = &self.brokers {
             let mut options = kafka::Options::new(brokers, kafka::Guarantee::AtLeastOnce);
@@ -104,7 +105,8 @@ impl PlaceArguments {
                 (None, Some(ids)) => Schemas::Ids(ids.clone()),
                 (None, None) => Schemas::Unknown,
             };
-            return Ok(Place { location, schemas, dead_letters: None, tables: BTreeMap::new(), stores: None });
+            let tables = BTreeMap::new();
+            return Ok(Place { location, schemas, dead_letters: None, tables, stores: None, pipeline: None });
         }
         let pipeline = Pipeline::load(self.pipeline.as_deref().unwrap_or(Path::new(PIPELINE)), &self.set)?;
         let location = match &self.cluster {
@@ -112,9 +114,9 @@ impl PlaceArguments {
             None => Location::of(&pipeline),
         };
         let stores = Some(TableStores::to_look(&pipeline));
-        let schemas = Schemas::Pipeline(Box::new(pipeline.schemas));
-        let (dead_letters, tables) = (Some(pipeline.dead_letters.topic), pipeline.tables);
-        Ok(Place { location, schemas, dead_letters, tables, stores })
+        let schemas = Schemas::Pipeline(Box::new(pipeline.schemas.clone()));
+        let (dead_letters, tables) = (Some(pipeline.dead_letters.topic.clone()), pipeline.tables.clone());
+        Ok(Place { location, schemas, dead_letters, tables, stores, pipeline: Some(Box::new(pipeline)) })
     }
 }
 
@@ -184,6 +186,16 @@ impl Place {
             OpenLog::Embedded(log) => log.top_rows(table, limit)?,
             OpenLog::Kafka(_) => return Err(LogError::from(TableError::NoTable(table.to_owned())).into()),
         })
+    }
+
+    /// Whether the log is a file, which one host at a time has.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.location.file().is_some()
+    }
+
+    /// The pipeline, if one was named.
+    pub(super) fn pipeline(&self) -> Option<&Pipeline> {
+        self.pipeline.as_deref()
     }
 
     /// The registry; none if there is none yet, or none is known.

@@ -29,7 +29,7 @@ use crate::shutdown::Shutdown;
 pub const PIPELINE: &str = "pipeline.toml";
 
 /// The engine, with its cache where the user's caches are.
-fn sandbox() -> Result<Sandbox> {
+pub(crate) fn sandbox() -> Result<Sandbox> {
     let cache = cache_dir("modules").filter(|dir| std::fs::create_dir_all(dir).is_ok());
     if cache.is_none() {
         tracing::info!("there is no folder for caches, so modules are compiled at every start");
@@ -67,7 +67,7 @@ pub(crate) fn registry(config: &Schemas) -> Result<Arc<dyn Registry>, RegistryEr
 }
 
 /// The schema of a file.
-fn schema_in(file: &Path) -> Result<Schema> {
+pub(crate) fn schema_in(file: &Path) -> Result<Schema> {
     let dir = SchemaDir::single(file)?;
     let json = dir.names().first().and_then(|name| dir.get(name)).unwrap_or_default();
     Schema::parse(json).with_context(|| format!("`{}`", file.display()))

@@ -54,7 +54,8 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
     let director = Director::new(stage, first, Terms::default(), counters.clone());
     let workshop = Workshop { sandbox, limits: Limits::default(), kept: None, source: None };
     let halt = Arc::new(AtomicBool::new(false));
-    let watched = Watched { director: director.clone(), workshop, path: path.to_owned(), settings, passed_over: None };
+    let (path, passed_over, is_shadow) = (path.to_owned(), None, false);
+    let watched = Watched { director: director.clone(), workshop, path, settings, passed_over, is_shadow };
     let watcher = swap::watch(watched, halt.clone())?;
     let task_counters = counters.clone();
     let shutdown = shutdown.clone();

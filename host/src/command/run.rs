@@ -9,9 +9,10 @@ use super::{PIPELINE, assemble, load, open_log, pipe};
 use crate::cli::failure::Usage;
 use crate::config::{self, Pipeline};
 use crate::log::{Log, Standing, standings};
-use crate::pipeline::{Purpose, Until, choose, prepare, run as run_pipeline};
+use crate::pipeline::{OpenLog, Purpose, Until, choose, prepare, run as run_pipeline};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
+use crate::swap::Control;
 
 /// What was typed.
 #[derive(clap::Args, Debug, Clone, Default)]
@@ -78,7 +79,7 @@ pub fn run(args: &RunArgs, shutdown: &Shutdown) -> Result<bool> {
     }
 }
 
-fn settings(typed: &[String]) -> Result<Vec<(String, String)>> {
+pub(crate) fn settings(typed: &[String]) -> Result<Vec<(String, String)>> {
     let split = |s: &String| {
         let (name, value) =
             s.split_once('=').ok_or_else(|| Usage::new(format!("`--setting {s}`: write it as NAME=VALUE")))?;
@@ -150,9 +151,11 @@ fn lone_stage(args: &RunArgs, module: &Path) -> Result<Pipeline> {
 fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: &Shutdown) -> Result<bool> {
     let log = open_log(config, shutdown)?;
     let mut config = config.clone();
+    let control = deployed(&mut config, &log)?;
     choose(&mut config, &*log.log())?;
     let config = &config;
     let mut built = assemble(config, Purpose::Run(shutdown.clone()))?;
+    built.control = control;
     prepare(&built, config, &log)?;
     if let Some(only) = only {
         // All of it was brought together, because its schemas come from the stages before it.
@@ -178,6 +181,21 @@ fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: 
         tracing::error!(role, why, "ended early");
     }
     Ok(outcome.failed.is_empty())
+}
+
+/// Puts what was deployed for all hosts in the place of what the file names. Where to look for more of it, on a log that
+/// several hosts may have.
+fn deployed(config: &mut Pipeline, log: &OpenLog) -> Result<Option<Control>> {
+    let OpenLog::Kafka(log) = log else { return Ok(None) };
+    let mut control = Control::new(log.clone(), Control::topic(&config.name));
+    for deployed in control.take()? {
+        control.forget(&deployed);
+        if let Some(stage) = config.stages.iter_mut().find(|stage| stage.name == deployed.stage) {
+            // In messages it has the name that it was deployed by.
+            (stage.module, stage.deployed) = (deployed.order.file.into(), Some(deployed.bytes.into()));
+        }
+    }
+    Ok(Some(control))
 }
 
 /// What stages and sinks read, by their roles: the group and the topic.

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -235,8 +236,12 @@ pub struct Stage {
     pub provenance: Provenance,
     /// How it changes its module while it runs.
     pub swap: Terms,
+    /// The file of a module that is on trial without an end.
+    pub shadow: Option<PathBuf>,
     /// What it starts with, if not simply with its file. No key: the ledger tells.
     pub start: Option<StartWith>,
+    /// What runs instead of the module's file: bytes that were deployed for all hosts. No key either.
+    pub deployed: Option<Arc<[u8]>>,
 }
 
 /// A module that was live, and takes the place of the file at a start.
@@ -376,6 +381,19 @@ impl To {
         match self {
             Self::One(output) => vec![(None, output)],
             Self::Named(outputs) => outputs.iter().map(|(name, output)| (Some(name.as_str()), output)).collect(),
+        }
+    }
+
+    /// The output that a module calls so. One alone is any module's only one.
+    pub fn output(&self, name: Option<&str>) -> Option<&Output> {
+        match (self, name) {
+            (Self::One(output), None) => Some(output),
+            (Self::Named(outputs), Some(name)) => outputs
+                .iter()
+                .find(|(known, _)| bespoke_boundary::names::matches(known, name))
+                .map(|(_, output)| output),
+            (Self::Named(outputs), None) if outputs.len() == 1 => outputs.values().next(),
+            _ => None,
         }
     }
 }

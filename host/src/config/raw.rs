@@ -234,6 +234,8 @@ pub struct Stage {
     /// What a new version may do worse.
     #[serde(default)]
     pub budget: Budget,
+    /// A module that is on trial without an end. Default: none.
+    pub shadow: Option<Spanned<String>>,
 }
 
 /// `stage.budget`

@@ -312,7 +312,9 @@ impl Check<'_, '_> {
             },
             provenance: raw.provenance,
             swap,
+            shadow: raw.shadow.map(|file| self.path(file.get_ref())),
             start: None,
+            deployed: None,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::schema::framing::Frame;
 use crate::schema::{DirError, RegistryError, SchemaDir};
 use crate::sink::{ColumnsError, RowPlan, Sink, Wanted, check_ttl, table_spec};
 use crate::stage::{Destination, KeyError, KeyPlan, Stage, Unfit, Version};
-use crate::swap::{Kept, Ledger};
+use crate::swap::{Control, Kept, Ledger, Report};
 
 /// A pipeline that is ready to run.
 pub struct Built {
@@ -38,6 +38,8 @@ pub struct Built {
     pub sandbox: Sandbox,
     /// Where modules are kept.
     pub kept: Kept,
+    /// Where modules for the stages come from, if several hosts may run them.
+    pub control: Option<Control>,
 }
 
 /// A stage and the version that it starts with.
@@ -215,6 +217,7 @@ pub fn build(
         dead_letters: config.dead_letters.topic.clone(),
         sandbox: sandbox.clone(),
         kept: Kept::new(config.modules.clone()),
+        control: None,
     })
 }
 
@@ -231,6 +234,7 @@ pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), B
     }
     if !built.stages.is_empty() {
         Ledger::ensure(&*log, &Ledger::topic(&built.name))?;
+        Report::ensure(&*log, &Report::topic(&built.name))?;
     }
     for name in built.topics.keys().filter(|_| !config.create_topics) {
         log.topic(name)?.ok_or_else(|| LogError::NoTopic(name.clone()))?;
@@ -338,7 +342,10 @@ impl Builder<'_> {
         let stage = || config.name.clone();
         let from = self.topic("stage", &config.name, &config.from)?;
         let no_module = |source| BuildError::Module { stage: stage(), source };
-        let bytes = Module::read(path).map_err(no_module)?;
+        let bytes = match &config.deployed {
+            Some(bytes) if path == config.module => bytes.to_vec(),
+            _ => Module::read(path).map_err(no_module)?,
+        };
         let module = Module::from_bytes(self.sandbox, &config.module, &bytes, config.limits).map_err(no_module)?;
         let module = Arc::new(module);
         let settings: Arc<[(String, String)]> = config.settings.clone().into();

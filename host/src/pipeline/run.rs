@@ -15,7 +15,7 @@ use crate::metrics::Counters;
 use crate::module::THREAD_STACK_BYTES;
 use crate::sink::SinkTask;
 use crate::stage::{StageTask, Writers};
-use crate::swap::{self, Director, Watch, Workshop};
+use crate::swap::{self, Deployable, Deployments, Director, Reporter, Watch, Workshop};
 use crate::worker::{Pace, Stop, Task};
 use bespoke_boundary::Schema;
 
@@ -57,6 +57,8 @@ struct Reader {
 
 /// How often a drain looks how far everyone is.
 const DRAIN_CHECK: Duration = Duration::from_millis(20);
+/// How long the end waits for what a host has to say of it.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How often the same trouble is told.
 const TELL: Duration = Duration::from_secs(5);
 
@@ -98,7 +100,7 @@ pub fn run(
         let stop = stop.clone();
         feeds.push(spawn(role, move || run_feed(session, task, stop.flag())));
     }
-    let mut watchers = Vec::new();
+    let (mut directors, mut watchers, mut deployable) = (Vec::new(), Vec::new(), Vec::new());
     for BuiltStage { stage, first, bytes, config, from } in built.stages {
         let role = format!("stage {}", stage.name);
         let counters = Arc::new(Counters::default());
@@ -121,17 +123,31 @@ pub fn run(
             unread: BTreeMap::new(),
         });
         start(log, &mut workers, &role, &group, (&stage.from, config.workers), pace, (&halt, &counters), task)?;
-        if config.swap.watch != Watch::Off {
-            let source = swap::Source { log: log.clone(), group, schemas: built.schemas.clone() };
-            let workshop = Workshop {
-                sandbox: built.sandbox.clone(),
-                limits: config.limits,
-                kept: Some(built.kept.clone()),
-                source: Some(source),
-            };
+        let source = swap::Source { log: log.clone(), group, schemas: built.schemas.clone() };
+        let workshop = Workshop {
+            sandbox: built.sandbox.clone(),
+            limits: config.limits,
+            kept: Some(built.kept.clone()),
+            source: Some(source),
+        };
+        let watched = |path, passed_over, is_shadow| swap::Watched {
+            director: director.clone(),
+            workshop: workshop.clone(),
+            path,
+            settings: settings.clone(),
+            passed_over,
+            is_shadow,
+        };
+        if config.swap.watch != Watch::Off && config.deployed.is_none() {
             let passed_over = config.start.filter(|start| start.is_passed_over).map(|start| start.file);
-            watchers.push(swap::Watched { director, workshop, path: config.module, settings, passed_over });
+            watchers.push(watched(config.module, passed_over, false));
         }
+        watchers.extend(config.shadow.map(|path| watched(path, None, true)));
+        if config.deployed.is_some() {
+            director.set_deployed();
+        }
+        deployable.push(Deployable { director: director.clone(), workshop, settings });
+        directors.push(director);
     }
     for (sink, config, from) in built.sinks {
         let role = format!("sink {}", sink.name);
@@ -152,6 +168,14 @@ pub fn run(
         start(log, &mut workers, &role, &group, (&sink.from, config.workers), pace, (&halt, &counters), task)?;
     }
     let watchers: Vec<_> = watchers.into_iter().filter_map(|watched| watch_module(watched, &halt)).collect();
+    let deployments = built.control.map(|control| Deployments::new(control, deployable).start(halt.clone()));
+    let all_told = Arc::new(AtomicBool::new(false));
+    let reporter =
+        (!directors.is_empty()).then(|| Reporter::new(&built.name, log.clone(), directors).start(all_told.clone()));
+    let mut talkers = Vec::new();
+    for started in [deployments, reporter].into_iter().flatten() {
+        talkers.extend(started.inspect_err(|error| tracing::warn!(%error, "no thread to talk to other hosts")).ok());
+    }
     let mut outcome = Outcome { counted: watched, ..Outcome::default() };
     let feeds_done = |feeds: &[Worker]| feeds.iter().all(|f| f.thread.is_finished());
     let read = |watched: &Watched| watched.iter().map(|(_, counters)| counters.records_in.get()).sum::<u64>();
@@ -188,6 +212,12 @@ pub fn run(
     join(feeds, &mut outcome);
     halt.store(true, Ordering::Relaxed);
     join(workers, &mut outcome);
+    all_told.store(true, Ordering::Relaxed);
+    // Nothing depends on them: a log that is away does not hold up the end.
+    let until = Instant::now() + LAST_WORDS;
+    while talkers.iter().any(|talker| !talker.is_finished()) && Instant::now() < until {
+        std::thread::sleep(DRAIN_CHECK);
+    }
     for watcher in watchers {
         if watcher.join().is_err() {
             tracing::error!("what watches a module panicked; this is a bug of the host");

@@ -2,7 +2,7 @@
 //!
 //! A file that nobody has seen yet is taken as it is; who puts it there before a start wants it. One that was refused is
 //! tried again, as the pipeline may be another now, and if it still does not do, the last live module goes on. One that
-//! was dropped, or that somebody went back from, stays passed over until the file changes: without this a restart would
+//! was dropped, or that the host itself went back from, stays passed over until the file changes: without this a restart would
 //! undo what a swap back has mended. Called before the pipeline is built.
 
 use crate::config::{Pipeline, Stage, StartWith};
@@ -25,8 +25,11 @@ pub fn choose(config: &mut Pipeline, log: &dyn Log) -> Result<(), LogError> {
 
 fn start_of(ledger: &Ledger, kept: &Kept, stage: &Stage) -> Option<StartWith> {
     let live = ledger.live(&stage.name)?;
-    // That there is no file is told where it is needed.
-    let digest = digest_of(&Module::read(&stage.module).ok()?);
+    // That there is no file is told where it is needed. What was deployed counts as the file.
+    let digest = match &stage.deployed {
+        Some(bytes) => digest_of(bytes),
+        None => digest_of(&Module::read(&stage.module).ok()?),
+    };
     if digest == live.module || kept.get(&live.module).is_err() {
         return None;
     }
@@ -40,9 +43,11 @@ fn passes_over(live: &Entry, of_file: &Entry) -> Option<bool> {
     match (of_file.event, live.cause) {
         (Event::Refused, _) => Some(false),
         (Event::Dropped, _) => Some(true),
-        // It was replaced by its file, or by a start, and somebody has put it back.
-        (Event::Live | Event::Stays, Cause::Start | Cause::File) => None,
-        (Event::Live | Event::Stays, _) => Some(true),
+        // The host itself went back from it.
+        (Event::Live | Event::Stays, Cause::SwapBack) => Some(true),
+        // It was replaced by a file or an order, and somebody has put it back: who deploys, promotes or rolls back
+        // replaces the file.
+        (Event::Live | Event::Stays, _) => None,
     }
 }
 
@@ -57,7 +62,9 @@ mod tests {
         assert_eq!(passes_over(&started, &entry(Event::Live, Cause::File)), None, "put back by hand");
         assert_eq!(passes_over(&started, &entry(Event::Refused, Cause::File)), Some(false));
         assert_eq!(passes_over(&started, &entry(Event::Dropped, Cause::File)), Some(true));
-        let back = entry(Event::Live, Cause::Rollback);
+        let rolled_back = entry(Event::Live, Cause::Rollback);
+        assert_eq!(passes_over(&rolled_back, &entry(Event::Live, Cause::File)), None, "put there after it");
+        let back = entry(Event::Live, Cause::SwapBack);
         assert_eq!(passes_over(&back, &entry(Event::Live, Cause::File)), Some(true));
         assert_eq!(passes_over(&back, &entry(Event::Stays, Cause::SwapBack)), Some(true));
     }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bespoke_boundary::{About, Answers, Exchange, Verdict};
-use bespoke_record::{Batch, Span};
+use bespoke_boundary::{About, Exchange};
+use bespoke_record::Batch;
 use bytes::Bytes;
 
 use super::answered::{Called, answered};
@@ -13,18 +13,26 @@ use super::instances::Instances;
 use super::writers::Writers;
 use super::{Stage, Version};
 use crate::log::Session;
-use crate::module::Fault;
+use crate::module::{Fault, FaultKind};
 use crate::schema::framing;
-use crate::swap::Tally;
+use crate::swap::{Answered as Said, Comparer, Differences, Example, Given, Tally};
 use crate::worker::Stop;
 
 /// A version on trial.
 pub(super) struct Candidate {
     pub instances: Instances,
-    /// What both versions did since the last report.
+    /// What both versions did since the last report, and how it differs.
     pub tally: Tally,
+    pub differences: Differences,
+    /// Whether it is on trial without an end.
+    pub is_shadow: bool,
+    faults_in_a_row: u32,
+    comparer: Comparer,
     exchange: Exchange,
 }
+
+/// A shadow that fails so often without handling a batch between is dropped.
+const MAX_FAULTS_IN_A_ROW: u32 = 100;
 
 /// What the live version did with a batch.
 pub(super) struct Live<'a> {
@@ -36,8 +44,10 @@ pub(super) struct Live<'a> {
 // === impl Candidate ===
 
 impl Candidate {
-    pub fn new(version: Arc<Version>) -> Self {
-        Self { instances: Instances::of(version), tally: Tally::default(), exchange: Exchange::default() }
+    pub fn new(stage: &Stage, version: Arc<Version>, is_shadow: bool) -> Self {
+        let (tally, differences, exchange) = Default::default();
+        let (instances, comparer) = (Instances::of(version), Comparer::new(stage));
+        Self { instances, tally, differences, is_shadow, faults_in_a_row: 0, comparer, exchange }
     }
 
     pub fn number(&self) -> u64 {
@@ -76,8 +86,11 @@ impl Candidate {
         }
         let (records, time) = (live.exchange.len() as u64, begun.elapsed());
         self.tally.batches += 1;
-        self.tally.different +=
-            differences((live.version, live.exchange.answers()), (&version, self.exchange.answers()));
+        self.faults_in_a_row = 0;
+        let given = Given { batch, partition };
+        let said = [(live.version, live.exchange), (&version, &self.exchange)];
+        let [a, b] = said.map(|(version, exchange)| Said { version, exchange });
+        self.tally.different += self.comparer.compare(stage, given, a, b, &mut self.differences);
         self.tally.live.call(records, live.time);
         self.tally.candidate.call(records, time);
         // As if it were to be written: keys and sizes count too.
@@ -87,6 +100,32 @@ impl Candidate {
         };
         self.tally.candidate.errors += made.bad.len() as u64;
         Ok(Ok(()))
+    }
+
+    /// Whether it goes on after a fault, which is counted then: a shadow does, with the committed state from the next step
+    /// on. One that takes too long does not, as the stream would wait for it each time.
+    pub fn survives(&mut self, stage: &Stage, partition: u32, live: &Live<'_>, batch: &Batch, fault: &Fault) -> bool {
+        self.faults_in_a_row += 1;
+        let is_slow = fault.kind == FaultKind::Timeout;
+        if !self.is_shadow || is_slow || self.faults_in_a_row > MAX_FAULTS_IN_A_ROW {
+            return false;
+        }
+        self.instances.drop_failed(partition);
+        let records = live.exchange.len() as u64;
+        self.tally.batches += 1;
+        self.tally.live.call(records, live.time);
+        self.tally.candidate.records += records;
+        self.tally.candidate.errors += records;
+        let first = live.exchange.indices().next().map_or(0, |index| batch.entries()[index].offset);
+        self.differences.failed(records, |what| Example {
+            partition,
+            offset: first,
+            topic: stage.from.clone(),
+            what,
+            live: None,
+            candidate: Some(fault.to_string().into()),
+        });
+        true
     }
 }
 
@@ -105,23 +144,4 @@ pub(super) fn push(
     };
     let Ok(resolution) = writers.get(id) else { return false };
     exchange.push(&version.plan, about, index, datum, resolution).is_ok()
-}
-
-/// How many answers differ: of `process` one for each record, of `analyze` one for each output.
-fn differences((a, live): (&Version, &Answers), (b, candidate): (&Version, &Answers)) -> u64 {
-    let same_bytes = |a: Span, b: Span| a.of(&live.arena) == b.of(&candidate.arena);
-    let same = |(a, b): &(&Verdict, &Verdict)| match (a, b) {
-        (Verdict::Value(a), Verdict::Value(b)) => same_bytes(*a, *b),
-        (Verdict::Dropped, Verdict::Dropped) | (Verdict::Rejected(_), Verdict::Rejected(_)) => true,
-        _ => false,
-    };
-    let of_records = live.verdicts.iter().zip(&candidate.verdicts).filter(|pair| !same(pair)).count();
-    let is_other = |(at, output): &(usize, &usize)| {
-        let other = b.outputs.iter().position(|to| to == *output).and_then(|at| candidate.outputs.get(at));
-        let (rows, others) = (live.outputs.get(*at), other);
-        rows.map(Vec::len) != others.map(Vec::len)
-            || rows.into_iter().flatten().zip(others.into_iter().flatten()).any(|(a, b)| !same_bytes(*a, *b))
-    };
-    let of_outputs = a.outputs.iter().enumerate().filter(is_other).count();
-    (of_records + of_outputs) as u64
 }

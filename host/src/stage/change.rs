@@ -139,7 +139,7 @@ impl StageTask {
             }
             match &orders.trial {
                 Some(version) if self.live.version.number == orders.live.number || orders.returns => {
-                    self.join(version.clone(), begun);
+                    self.join(version.clone(), orders.is_shadow, begun);
                 }
                 _ => self.candidate = None,
             }
@@ -161,7 +161,8 @@ impl StageTask {
         if let Some(candidate) = &mut self.candidate {
             let tally = std::mem::take(&mut candidate.tally);
             if tally != Default::default() {
-                self.change.post.report(candidate.number(), &tally);
+                let differences = std::mem::take(&mut candidate.differences);
+                self.change.post.report(candidate.number(), &tally, differences);
             }
         } else if self.change.guarded != Side::default() {
             self.change.post.guard(self.live.version.number, &std::mem::take(&mut self.change.guarded));
@@ -169,13 +170,14 @@ impl StageTask {
     }
 
     /// Gives the candidate what it does not have yet: an instance for each partition, with the committed state.
-    fn join(&mut self, version: Arc<Version>, begun: Instant) {
+    fn join(&mut self, version: Arc<Version>, is_shadow: bool, begun: Instant) {
         let number = version.number;
         let is_new = self.candidate.as_ref().is_none_or(|candidate| candidate.number() != number);
         if is_new {
-            self.candidate = Some(Candidate::new(version));
+            self.candidate = Some(Candidate::new(&self.stage, version, is_shadow));
         }
         let Some(candidate) = &mut self.candidate else { return };
+        candidate.is_shadow = is_shadow;
         for (partition, known) in &self.partitions {
             if let Err(fault) = candidate.join(*partition, known.committed.as_ref()) {
                 self.candidate = None;

@@ -198,6 +198,9 @@ impl StageTask {
         let live = Live { version: &self.live.version, exchange: &self.exchange, time };
         let with = (&*self.stage, &mut self.writers, session);
         if let Err(fault) = candidate.follow(with, partition, called, &live)? {
+            if candidate.survives(&self.stage, partition, &live, called.batch, &fault) {
+                return Ok(());
+            }
             let number = candidate.number();
             self.candidate = None;
             self.change.fails(number, &fault.to_string());

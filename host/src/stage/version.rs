@@ -105,14 +105,23 @@ impl Version {
     /// Why it cannot.
     pub fn check_successor(&self, live: &Self) -> Result<(), Unfit> {
         let module = || self.module.name().to_owned();
-        let (found, wanted) = (self.function(), live.function());
-        if found != wanted {
-            return Err(Unfit::Function { module: module(), found: found.name(), wanted: wanted.name() });
-        }
+        self.check_function(live)?;
         if live.module.is_stateful() && !self.module.is_stateful() {
             return Err(Unfit::Stateless { module: module() });
         }
         Ok(())
+    }
+
+    /// Whether this one has the function of another.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub fn check_function(&self, other: &Self) -> Result<(), Unfit> {
+        let (found, wanted) = (self.function(), other.function());
+        if found == wanted {
+            return Ok(());
+        }
+        Err(Unfit::Function { module: self.module.name().to_owned(), found: found.name(), wanted: wanted.name() })
     }
 
     /// Which function it has.

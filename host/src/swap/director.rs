@@ -4,7 +4,7 @@
 //! theirs says, each when it comes there, and report. Orders are levels, not edges: a worker compares what it has with
 //! what it should have, so that one that comes late, or has thrown its step away, does the right thing all the same.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::post::{Orders, Post};
 use super::state::{Inner, OnGuard, OnTrial, State};
-use super::{Cause, Entry, Event, Same, Side, Status, Tally, Terms};
+use super::{Cause, Differences, Entry, Event, Same, Side, Status, Tally, Terms};
 use crate::metrics::Counters;
 use crate::stage::{Stage, Version};
 
@@ -26,6 +26,8 @@ pub struct Director {
     inner: Mutex<Inner>,
     /// A worker has told a state.
     told: Condvar,
+    /// Whether the module comes from the control topic.
+    deployed: AtomicBool,
 }
 
 /// How a candidate comes to be live.
@@ -46,8 +48,9 @@ impl Director {
     #[must_use]
     pub fn new(stage: Arc<Stage>, first: Arc<Version>, terms: Terms, counters: Arc<Counters>) -> Arc<Self> {
         let inner = Inner::new(first);
-        let (news, inner, told) = (AtomicU64::new(0), Mutex::new(inner), Condvar::new());
-        Arc::new(Self { stage, terms, counters, news, inner, told })
+        let (news, inner, told, deployed) =
+            (AtomicU64::new(0), Mutex::new(inner), Condvar::new(), AtomicBool::new(false));
+        Arc::new(Self { stage, terms, counters, news, inner, told, deployed })
     }
 
     /// The stage.
@@ -74,6 +77,19 @@ impl Director {
         self.lock().status()
     }
 
+    /// From now on the control topic says what is to run, and the module's file no more.
+    pub fn set_deployed(&self) {
+        if !self.deployed.swap(true, Ordering::Relaxed) {
+            tracing::info!(stage = self.stage.name, "the control topic says which module is to run, its file no more");
+        }
+    }
+
+    /// Whether the control topic says which module is to run.
+    #[must_use]
+    pub fn is_deployed(&self) -> bool {
+        self.deployed.load(Ordering::Relaxed)
+    }
+
     /// A number for the next version.
     #[must_use]
     pub fn next_number(&self) -> u64 {
@@ -82,19 +98,41 @@ impl Director {
         inner.next_version - 1
     }
 
-    /// Has a version tried, and put in the place of the live one if it does well. False if it is the live one.
+    /// Has a version tried, and put in the place of the live one if it does well. A shadow waits until nothing else goes
+    /// on; one that is offered as more than that takes the place at once. False if it is the live one.
     pub fn offer(&self, candidate: Arc<Version>, cause: Cause, trial: Trial) -> bool {
         let mut inner = self.lock();
         if candidate.module.digest() == inner.live.module.digest() {
             return false;
         }
-        match &inner.state {
+        let is_shadow = trial == Trial::Endless;
+        match &mut inner.state {
+            // ## Trial => Trial: another shadow
+            State::Trial(OnTrial { trial: Trial::Endless, .. }) if is_shadow => {
+                self.end_trial(&mut inner, None);
+                self.begin(&mut inner, candidate, cause, trial);
+            }
+            State::Trial(_) | State::Guard(_) if is_shadow => inner.resting = Some(candidate),
             // The swap back comes first.
             State::Trial(OnTrial { cause: Cause::SwapBack, .. }) => inner.waiting = Some((candidate, cause, trial)),
+            // The shadow knows all that it needs to.
+            State::Trial(on) if on.trial == Trial::Endless && is_same(&on.candidate, &candidate) => {
+                let cause = if cause == Cause::File { Cause::Promote } else { cause };
+                (on.trial, on.cause) = (Trial::Short, cause);
+                self.consider(&mut inner);
+            }
+            // ## Trial => Trial: the shadow makes room
+            State::Trial(on) if on.trial == Trial::Endless => {
+                inner.resting = Some(on.candidate.clone());
+                inner.state = State::Steady;
+                self.begin(&mut inner, candidate, cause, trial);
+            }
             // ## Trial => Trial: another one takes its place
             State::Trial(_) => {
                 let why = format!("another version came: {}", short(candidate.module.digest()));
+                let resting = inner.resting.take();
                 self.end_trial(&mut inner, Some(&why));
+                inner.resting = resting;
                 self.begin(&mut inner, candidate, cause, trial);
             }
             // ## Steady, Guard => Trial
@@ -113,11 +151,21 @@ impl Director {
         true
     }
 
-    /// Drops the candidate, if one is on trial.
+    /// Drops the candidate, if one is on trial that is no shadow.
     pub fn withdraw(&self, why: &str) {
         let mut inner = self.lock();
         inner.waiting = None;
-        if matches!(&inner.state, State::Trial(OnTrial { cause, .. }) if *cause != Cause::SwapBack) {
+        let is_meant = |on: &OnTrial| on.cause != Cause::SwapBack && on.trial != Trial::Endless;
+        if matches!(&inner.state, State::Trial(on) if is_meant(on)) {
+            self.end_trial(&mut inner, Some(why));
+        }
+    }
+
+    /// Drops the shadow.
+    pub fn withdraw_shadow(&self, why: &str) {
+        let mut inner = self.lock();
+        inner.resting = None;
+        if matches!(&inner.state, State::Trial(OnTrial { trial: Trial::Endless, .. })) {
             self.end_trial(&mut inner, Some(why));
         }
     }
@@ -185,6 +233,7 @@ impl Director {
             State::Trial(on) => (Some(on.candidate.clone()), None, on.cause == Cause::SwapBack),
             State::Guard(on) => (None, Some(on.before.clone()), false),
         };
+        let is_shadow = matches!(&inner.state, State::Trial(on) if on.trial == Trial::Endless);
         Orders {
             live: inner.live.clone(),
             cause: inner.cause,
@@ -192,6 +241,7 @@ impl Director {
             trial,
             before,
             returns,
+            is_shadow,
             asks_state: inner.asks && !inner.answered.contains(&worker),
             notes: std::mem::take(&mut inner.notes),
         }
@@ -203,8 +253,11 @@ impl Director {
         });
     }
 
-    pub(super) fn report(&self, number: u64, tally: &Tally) {
-        self.on_trial(number, |on| on.tally.add(tally));
+    pub(super) fn report(&self, number: u64, tally: &Tally, differences: Differences) {
+        self.on_trial(number, |on| {
+            on.tally.add(tally);
+            on.differences.add(differences);
+        });
     }
 
     fn on_trial(&self, number: u64, change: impl FnOnce(&mut OnTrial)) {
@@ -293,6 +346,7 @@ impl Director {
                 tracing::debug!(stage = self.stage.name, version = inner.live.number, "the guard is over");
                 inner.state = State::Steady;
                 self.announce();
+                self.go_on(inner);
             }
             State::Guard(_) => {}
         }
@@ -306,8 +360,8 @@ impl Director {
             ?cause,
             "on trial"
         );
-        let (tally, joined, since) = Default::default();
-        inner.state = State::Trial(OnTrial { candidate, cause, trial, tally, joined, since });
+        let (tally, differences, joined, since) = Default::default();
+        inner.state = State::Trial(OnTrial { candidate, cause, trial, tally, differences, joined, since });
         self.announce();
     }
 
@@ -328,10 +382,23 @@ impl Director {
             entry.from = Some(inner.live.module.digest().to_owned());
             self.note(inner, entry);
         }
+        self.go_on(inner);
+    }
+
+    /// ## Steady, Guard => Trial
+    /// What waited for its turn has it now. A shadow has it when nothing else goes on.
+    fn go_on(&self, inner: &mut Inner) {
+        let is_other = |version: &Version, live: &Version| version.module.digest() != live.module.digest();
         if let Some((version, cause, trial)) = inner.waiting.take()
-            && version.module.digest() != inner.live.module.digest()
+            && is_other(&version, &inner.live)
         {
             self.begin(inner, version, cause, trial);
+        }
+        if matches!(inner.state, State::Steady)
+            && let Some(version) = inner.resting.take()
+            && is_other(&version, &inner.live)
+        {
+            self.begin(inner, version, Cause::Shadow, Trial::Endless);
         }
     }
 
@@ -361,11 +428,7 @@ impl Director {
             inner.state = State::Guard(OnGuard { before, baseline, live, until });
         }
         self.announce();
-        if let Some((version, cause, trial)) = inner.waiting.take()
-            && version.module.digest() != inner.live.module.digest()
-        {
-            self.begin(inner, version, cause, trial);
-        }
+        self.go_on(inner);
     }
 
     /// ## Guard => Trial
@@ -398,6 +461,10 @@ impl Director {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_same(a: &Version, b: &Version) -> bool {
+    a.module.digest() == b.module.digest()
 }
 
 /// As much of a digest as people look at.

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::Cause;
 use crate::module::digest_of;
 
 /// The ending of a kept module.
@@ -86,6 +87,28 @@ impl Kept {
         self.dir.join(format!("{digest}.{ENDING}"))
     }
 
+    /// Notes why the file of a stage's module is about to become this module: whoever watches it sees only the file.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn note(&self, stage: &str, digest: &str, cause: Cause) -> io::Result<()> {
+        let (path, new) = (self.note_of(stage), self.dir.join(format!("{stage}.{}.new", std::process::id())));
+        fs::create_dir_all(&self.dir)?;
+        fs::write(&new, serde_json::to_vec(&(digest, cause))?)?;
+        fs::rename(&new, &path)
+    }
+
+    /// Why the file of a stage's module became this module, if that was noted.
+    #[must_use]
+    pub fn noted(&self, stage: &str, digest: &str) -> Option<Cause> {
+        let (of, cause): (String, Cause) = serde_json::from_slice(&fs::read(self.note_of(stage)).ok()?).ok()?;
+        (of == digest).then_some(cause)
+    }
+
+    fn note_of(&self, stage: &str) -> PathBuf {
+        self.dir.join(format!("{stage}.json"))
+    }
+
     /// All that are kept, the newest first.
     ///
     /// # Errors
@@ -138,6 +161,19 @@ mod tests {
         fs::write(kept.path(&digest), b"eno").unwrap();
         assert_eq!(kept.get(&digest).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(kept.get("none").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_note_is_for_one_module() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::new(folder.path().join("modules"));
+        assert_eq!(kept.noted("s", "a"), None);
+        kept.note("s", "a", Cause::Rollback).unwrap();
+        assert_eq!(
+            [kept.noted("s", "a"), kept.noted("s", "b"), kept.noted("t", "a")],
+            [Some(Cause::Rollback), None, None]
+        );
+        assert!(kept.list().unwrap().is_empty());
     }
 
     #[test]

@@ -95,9 +95,8 @@ impl Entry {
     /// Something that happens now, here.
     #[must_use]
     pub fn now(stage: &str, event: Event, cause: Cause, module: &str, file: &str) -> Self {
-        let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as i64);
         Self {
-            at_ms,
+            at_ms: now_ms(),
             stage: stage.to_owned(),
             event,
             cause,
@@ -210,8 +209,13 @@ impl Ledger {
     }
 }
 
+/// Milliseconds since the epoch.
+pub(super) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as i64)
+}
+
 /// The name of this machine and the number of this process.
-fn this_host() -> String {
+pub(super) fn this_host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = if name.trim().is_empty() { "host" } else { name.trim() };
     format!("{name}:{}", std::process::id())

@@ -25,22 +25,34 @@
 //!
 //! Nothing here touches a record. The workers' part is `stage::change` and `stage::candidate`.
 
+mod compare;
+mod control;
+mod deployments;
+mod differences;
 mod director;
 mod kept;
 mod ledger;
+mod offline;
 mod post;
 mod prepare;
+mod report;
 mod state;
 mod tally;
 mod watch;
 
 use std::time::Duration;
 
+pub use compare::{Answered, Comparer, Given};
+pub use control::{Control, Deployed, Order};
+pub use deployments::{Deployable, Deployments};
+pub use differences::{Differences, Example, Output};
 pub use director::{Director, Trial};
 pub use kept::{Kept, KeptModule};
 pub use ledger::{Cause, Entry, Event, Ledger};
+pub use offline::{Comparison, Offline};
 pub use post::{Orders, Post};
 pub use prepare::{Refusal, Source, Workshop};
+pub use report::{Other, PhaseName, Report, Reporter, SILENT_MS};
 pub use state::{Phase, Status};
 pub use tally::{Budget, Same, Side, Tally};
 pub use watch::{Watched, watch};

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::director::Director;
-use super::{Cause, Entry, Side, Tally};
+use super::{Cause, Differences, Entry, Side, Tally};
 use crate::stage::Version;
 
 /// A worker's place. What is told is acted on between two steps.
@@ -30,6 +30,8 @@ pub struct Orders {
     pub before: Option<Arc<Version>>,
     /// Whether what is on trial is the version before: records wait until it is back.
     pub returns: bool,
+    /// Whether what is on trial is so without an end: what goes wrong with it is counted, and it goes on.
+    pub is_shadow: bool,
     /// Whether the last committed state is asked for.
     pub asks_state: bool,
     /// What this worker is to write down.
@@ -65,8 +67,8 @@ impl Post {
     }
 
     /// What both versions did since the last report.
-    pub fn report(&self, number: u64, tally: &Tally) {
-        self.director.report(number, tally);
+    pub fn report(&self, number: u64, tally: &Tally, differences: Differences) {
+        self.director.report(number, tally, differences);
     }
 
     /// A version broke here. False if it is live and there is no other one to go on with.

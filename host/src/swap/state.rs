@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Cause, Entry, Side, Tally, Trial};
+use super::{Cause, Differences, Entry, Side, Tally, Trial};
 use crate::stage::Version;
 
 /// Where a stage is with its versions, for people.
@@ -33,8 +33,12 @@ pub enum Phase {
         candidate: Arc<Version>,
         /// What led to it.
         cause: Cause,
+        /// How it may come to be live.
+        trial: Trial,
         /// What both did so far.
         tally: Tally,
+        /// How what they answered differs.
+        differences: Differences,
         /// How many workers have it.
         joined: usize,
     },
@@ -61,6 +65,8 @@ pub(super) struct Inner {
     pub notes: Vec<Entry>,
     /// What came while a swap back was under way.
     pub waiting: Option<(Arc<Version>, Cause, Trial)>,
+    /// A shadow that rests while another version is on trial, or the live one is guarded.
+    pub resting: Option<Arc<Version>>,
     /// Whether somebody waits for a state, who has answered, and the state.
     pub asks: bool,
     pub answered: BTreeSet<u64>,
@@ -78,6 +84,7 @@ pub(super) struct OnTrial {
     pub cause: Cause,
     pub trial: Trial,
     pub tally: Tally,
+    pub differences: Differences,
     pub joined: BTreeSet<u64>,
     /// Since all workers have joined.
     pub since: Option<Instant>,
@@ -106,6 +113,7 @@ impl Inner {
             next_worker: 0,
             notes: Vec::new(),
             waiting: None,
+            resting: None,
             asks: false,
             answered: BTreeSet::new(),
             sample: None,
@@ -116,9 +124,14 @@ impl Inner {
     pub fn status(&self) -> Status {
         let phase = match &self.state {
             State::Steady => Phase::Steady,
-            State::Trial(OnTrial { candidate, cause, tally, joined, .. }) => {
-                Phase::Trial { candidate: candidate.clone(), cause: *cause, tally: *tally, joined: joined.len() }
-            }
+            State::Trial(OnTrial { candidate, cause, trial, tally, differences, joined, .. }) => Phase::Trial {
+                candidate: candidate.clone(),
+                cause: *cause,
+                trial: *trial,
+                tally: *tally,
+                differences: differences.clone(),
+                joined: joined.len(),
+            },
             State::Guard(OnGuard { before, live, .. }) => Phase::Guard { before: before.clone(), live: *live },
         };
         let switched = self.workers.values().filter(|number| **number == self.live.number).count();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What a version may do worse than the one before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
@@ -28,13 +30,14 @@ pub enum Same {
 }
 
 /// What one version did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {
     /// Records that it was given.
     pub records: u64,
     /// Those of them that it rejected, or whose answer could not be used.
     pub errors: u64,
-    /// Time in its calls.
+    /// Time in its calls; in nanoseconds where it is written down.
+    #[serde(rename = "time_ns", with = "nanos")]
     pub time: Duration,
     /// Calls that were timed.
     pub calls: u64,
@@ -59,6 +62,21 @@ pub struct Tally {
 impl Default for Budget {
     fn default() -> Self {
         Self { error_share: 0.01, time_factor: 10.0 }
+    }
+}
+
+/// A time as a number of nanoseconds.
+mod nanos {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_nanos)
     }
 }
 

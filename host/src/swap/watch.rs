@@ -50,6 +50,8 @@ pub struct Watched {
     pub settings: Arc<[(String, String)]>,
     /// The digest of a file that is not to be tried, until it changes.
     pub passed_over: Option<String>,
+    /// Whether it is the file of a shadow, which never takes the place of the live module by itself.
+    pub is_shadow: bool,
 }
 
 /// What tells one file from another, or from itself before it was written.
@@ -74,9 +76,17 @@ impl Watched {
         let mut last: Option<Looks> = None;
         let mut changed = Some(Instant::now());
         let live = || self.director.live().module.digest().to_owned();
-        let mut judged = self.passed_over.clone().unwrap_or_else(live);
+        let mut judged = match (&self.passed_over, self.is_shadow) {
+            (Some(digest), _) => digest.clone(),
+            (None, true) => String::new(),
+            (None, false) => live(),
+        };
         let mut is_gone = false;
         while !stop.load(Ordering::Relaxed) {
+            // From then on the file says no more what is to run.
+            if self.director.is_deployed() && !self.is_shadow {
+                return;
+            }
             let patience = if changed.is_some() { QUIET / 2 } else { notices.look_every };
             notices.wait(patience, stop);
             notices.follow(&self.path);
@@ -118,23 +128,39 @@ impl Watched {
             return;
         }
         judged.clone_from(&digest);
-        if digest == self.director.live().module.digest() {
-            self.director.withdraw("its file is the live module again");
-            return;
+        let is_live = digest == self.director.live().module.digest();
+        match (is_live, self.is_shadow) {
+            (true, true) => return self.director.withdraw_shadow("its file is the live module"),
+            (true, false) => return self.director.withdraw("its file is the live module again"),
+            (false, _) => {}
         }
-        match self.workshop.prepare(&self.director, &self.path, bytes, self.settings.clone()) {
-            Ok(version) => {
-                self.director.offer(version, Cause::File, Trial::Usual);
-            }
-            Err(refusal) => {
-                let file = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                self.director.refuse(&digest, &file, Cause::File, &refusal.to_string());
-            }
-        }
+        let noted = || self.workshop.kept.as_ref()?.noted(&self.director.stage().name, &digest);
+        let (cause, trial) = match self.is_shadow {
+            true => (Cause::Shadow, Trial::Endless),
+            false => (noted().unwrap_or(Cause::File), Trial::Usual),
+        };
+        let file = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        offer(&self.director, &self.workshop, (&self.path, bytes), &self.settings, (&file, cause, trial));
     }
 
     fn tell(&self, what: &str, error: &io::Error) {
         tracing::warn!(stage = self.director.stage().name, file = %self.path.display(), %error, "{what}");
+    }
+}
+
+/// Has bytes tried in a stage, or says why not.
+pub(super) fn offer(
+    director: &Director,
+    workshop: &Workshop,
+    (path, bytes): (&Path, &[u8]),
+    settings: &Arc<[(String, String)]>,
+    (file, cause, trial): (&str, Cause, Trial),
+) {
+    match workshop.prepare(director, path, bytes, settings.clone()) {
+        Ok(version) => {
+            director.offer(version, cause, trial);
+        }
+        Err(refusal) => director.refuse(&digest_of(bytes), file, cause, &refusal.to_string()),
     }
 }
 

@@ -145,6 +145,20 @@ impl KafkaLog {
         Err(LogError::Partitions { topic: topic.name.clone(), existing, wanted: topic.partitions })
     }
 
+    /// Makes a topic of one partition in which the last record of each key stays, unless it is there.
+    ///
+    /// # Errors
+    /// What the brokers say.
+    pub fn ensure_compacted(&self, topic: &str) -> Result<(), LogError> {
+        if self.cluster.partitions(topic)?.is_some() {
+            return Ok(());
+        }
+        // Early and in small segments, so that little has to be read.
+        let settings =
+            [("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0.1"), ("segment.bytes", "67108864")];
+        self.cluster.create(topic, 1, None, &settings).map(drop)
+    }
+
     /// Adds partitions up to this number.
     ///
     /// # Errors
