@@ -310,7 +310,7 @@ fn the_package_of_a_new_module_has_its_one_world() {
         let mut resolve = Resolve::default();
         let id =
             resolve.push_str("new.wit", &package.text).unwrap_or_else(|error| panic!("{error:#}\n{}", package.text));
-        let worlds: Vec<_> = resolve.packages[id].worlds.keys().collect();
+        let worlds: Vec<&str> = resolve.packages[id].worlds.keys().map(String::as_str).collect();
         assert_eq!((worlds, package.record.as_str()), (vec!["list"], "product"));
         assert!(package.text.contains("count: string") && package.text.contains("seen: s64"), "{}", package.text);
     }
