@@ -181,7 +181,7 @@ pub fn scaffold(dir: &Path, plan: &Plan<'_>) -> Result<(), ProjectError> {
         Language::Typescript => ("module.ts", include_str!("../templates/module.ts")),
         Language::Go => ("module.go", include_str!("../templates/module.go")),
         Language::C => ("module.c", include_str!("../templates/module.c")),
-        Language::Rust => ("src/lib.rs", include_str!("../templates/lib.rs")),
+        Language::Rust => ("src/lib.rs", include_str!("../templates/lib.rs.txt")),
     };
     let mut text = filled(template, plan, source);
     if plan.language == Language::Javascript {
