@@ -138,14 +138,13 @@ fn through_the_boundary(c: &mut Criterion, label: &str, name: &str) {
     let func = guest.instance.get_func(&mut guest.store, "process").expect("process");
     let entry = Entry::new(&mut guest.store, &func, &guest.signature).expect("an entry");
     let (batch, spans) = batch();
+    let records: Vec<_> = spans.into_iter().enumerate().collect();
     let about = About { batch: &batch, topic: "t", partition: 0 };
     let mut exchange = Exchange::default();
     c.bench_function(label, |b| {
         b.iter(|| {
             exchange.begin(&plan, batch.len());
-            for (i, span) in spans.iter().enumerate() {
-                exchange.push(&plan, &about, i, *span, None).expect("a record");
-            }
+            exchange.push(&plan, &about, &records, None, |_, error| panic!("{error}"));
             let answers = exchange.call(&entry, &mut guest.store, &plan, batch.arena(), LIMIT).expect("answers");
             assert_eq!(answers.verdicts.len(), RECORDS);
         });

@@ -7,6 +7,7 @@ use bespoke_record::Span;
 
 use crate::guest::{Guest, Violation};
 use crate::mismatch::Misfit;
+use crate::relay::{Passing, Relay};
 use crate::resolve::same_encoding;
 use crate::schema::Schema;
 use crate::shape::{Layout, Member, Shape};
@@ -45,11 +46,13 @@ pub(crate) struct OutputPlan {
     /// Bytes that every value starts with: the framing that names its schema.
     prefix: Vec<u8>,
     pieces: Vec<Piece>,
+    /// The same in short, if it can be said so.
+    relay: Option<Relay>,
 }
 
 /// A stretch of an output record.
 #[derive(Debug)]
-enum Piece {
+pub(crate) enum Piece {
     /// From the list `column`, at `offset` within its item.
     Guest {
         column: u32,
@@ -126,7 +129,7 @@ impl AnswerPlan {
                     return Err(Misfit::new("records pass unchanged, so the output schema must be the input schema"));
                 }
             };
-            plans.push(OutputPlan { prefix: prefix.clone(), pieces });
+            plans.push(OutputPlan { prefix: prefix.clone(), pieces, relay: None });
         }
         Ok((Self { outputs: plans, lists, payload, inner_payload }, boundaries))
     }
@@ -138,17 +141,18 @@ impl AnswerPlan {
                 (*from, *to) = (mark_at(*from), mark_at(*to));
             }
         }
+        for output in &mut self.outputs {
+            output.relay = Relay::compile(&output.prefix, &output.pieces);
+        }
     }
 
     /// Reads the whole answer, which stands at `at`.
-    #[expect(clippy::too_many_arguments, reason = "one call, and each argument is its own thing")]
     pub fn lift(
         &self,
         signature: &Signature,
         guest: Guest<'_>,
         mut at: usize,
         staged: &Staged,
-        marks: usize,
         input: &[u8],
         answers: &mut Answers,
     ) -> Result<(), Violation> {
@@ -168,7 +172,7 @@ impl AnswerPlan {
                 Ok(List { start, len, size: layout.size as usize })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let source = Source { plan: self, guest, lists: &lists, staged, marks, input };
+        let source = Source { plan: self, guest, lists: &lists, staged, input };
         match &signature.answer {
             Answer::Rows(_) | Answer::Named(_) => {
                 for (output, list) in lists.iter().enumerate() {
@@ -182,11 +186,17 @@ impl AnswerPlan {
             }
             Answer::Columns(_) => {
                 source.equal_columns(Some(staged.rows.len()))?;
+                if source.relayed(answers) {
+                    return Ok(());
+                }
                 source.verdicts(answers, |source, row, answers| source.passed_on(row, 0, answers))
             }
             Answer::Records { wrap, .. } => {
                 source.equal_columns(Some(staged.rows.len()))?;
                 let wrap = *wrap;
+                if wrap == Wrap::Bare && source.relayed(answers) {
+                    return Ok(());
+                }
                 source.verdicts(answers, |source, row, answers| source.item(wrap, row, answers))
             }
             Answer::Filter => {
@@ -261,17 +271,19 @@ fn compile_pieces(
 
 /// A list of the answer: where it starts, how many items it has, and how large each is.
 #[derive(Clone, Copy)]
-struct List {
-    start: usize,
-    len: usize,
-    size: usize,
+pub(crate) struct List {
+    pub start: usize,
+    pub len: usize,
+    pub size: usize,
 }
 
 /// What a row passes on: its stretches are counted in `arena`, from mark to mark.
 #[derive(Clone, Copy)]
 struct Passed<'a> {
     arena: &'a [u8],
+    /// From its row on, a column for each mark.
     marks: &'a [u32],
+    stride: usize,
 }
 
 /// An answer during its call.
@@ -280,7 +292,6 @@ struct Source<'a> {
     guest: Guest<'a>,
     lists: &'a [List],
     staged: &'a Staged,
-    marks: usize,
     input: &'a [u8],
 }
 
@@ -320,6 +331,26 @@ impl Source<'_> {
         (0..self.staged.rows.len()).try_for_each(|row| each(self, row, answers))
     }
 
+    /// Writes the records of all rows the short way, if there is one and nothing is in it.
+    fn relayed(&self, answers: &mut Answers) -> bool {
+        let Some(relay) = &self.plan.outputs[0].relay else { return false };
+        let passing = Passing {
+            rows: &self.staged.rows,
+            marks: &self.staged.marks,
+            stride: self.staged.capacity,
+            input: self.input,
+            converted: &self.staged.converted,
+        };
+        let Answers { arena, verdicts, .. } = answers;
+        verdicts.reserve(self.staged.rows.len());
+        let is_done = relay.run(self.guest, self.lists, passing, arena, verdicts).is_some();
+        if !is_done {
+            arena.clear();
+            verdicts.clear();
+        }
+        is_done
+    }
+
     #[inline(always)]
     fn item(&self, wrap: Wrap, row: usize, answers: &mut Answers) -> Result<(), Violation> {
         let at = self.item_at(row);
@@ -340,7 +371,7 @@ impl Source<'_> {
     #[inline(always)]
     fn passed_on(&self, row: usize, within: usize, answers: &mut Answers) -> Result<(), Violation> {
         let start = answers.arena.len();
-        let passed = Passed { arena: self.record(row), marks: &self.staged.marks[row * self.marks..][..self.marks] };
+        let passed = Passed { arena: self.record(row), marks: &self.staged.marks[row..], stride: self.staged.capacity };
         self.value(0, row, within, Some(passed), &mut answers.arena)?;
         answers.verdicts.push(Verdict::Value(since(start, &answers.arena)));
         Ok(())
@@ -396,8 +427,8 @@ impl Source<'_> {
                     write.run(self.guest, item + within + *offset as usize, out)?;
                 }
                 Piece::Copy { from, to } => {
-                    let Some(Passed { arena, marks }) = passed else { continue };
-                    let (start, end) = (marks[*from] as usize, marks[*to] as usize);
+                    let Some(Passed { arena, marks, stride }) = passed else { continue };
+                    let (start, end) = (marks[*from * stride] as usize, marks[*to * stride] as usize);
                     copy_stretch(out, arena, start, end - start);
                 }
                 Piece::Default(bytes) => out.extend_from_slice(bytes),

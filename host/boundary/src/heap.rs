@@ -73,12 +73,11 @@ pub(crate) struct Heap {
     text: Vec<u8>,
     addresses: Vec<u32>,
     limit: usize,
-    before: Mark,
 }
 
 /// How far a heap was filled, to go back to when a record turns out bad.
 #[derive(Clone, Copy, Debug, Default)]
-struct Mark {
+pub(crate) struct Mark {
     image: usize,
     blocks: usize,
     relocations: usize,
@@ -113,24 +112,29 @@ impl Heap {
         self.blocks[block.block as usize].bytes = bytes;
     }
 
-    /// Begins a record, which may take `limit_bytes` beyond its row.
+    /// Lets lists take `bytes` more than there are.
     #[inline]
-    pub fn begin_record(&mut self, limit_bytes: usize) {
-        self.limit = self.image.len() + limit_bytes;
-        self.before = Mark {
+    pub fn allow(&mut self, bytes: usize) {
+        self.limit = self.image.len() + bytes;
+    }
+
+    /// How far it is filled.
+    #[inline]
+    pub fn mark(&self) -> Mark {
+        Mark {
             image: self.image.len(),
             blocks: self.blocks.len(),
             relocations: self.relocations.len(),
             text: self.text.len(),
-        };
+        }
     }
 
-    /// Takes back what was added since the record began.
-    pub fn forget_record(&mut self) {
-        self.image.truncate(self.before.image);
-        self.blocks.truncate(self.before.blocks);
-        self.relocations.truncate(self.before.relocations);
-        self.text.truncate(self.before.text);
+    /// Takes back what was added since.
+    pub fn back_to(&mut self, mark: Mark) {
+        self.image.truncate(mark.image);
+        self.blocks.truncate(mark.blocks);
+        self.relocations.truncate(mark.relocations);
+        self.text.truncate(mark.text);
     }
 
     /// Makes a block longer by `bytes` zeros, or not if that is more than was allowed. It moves if others were added

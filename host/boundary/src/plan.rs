@@ -81,7 +81,7 @@ impl Plan {
         input: &[u8],
         answers: &mut Answers,
     ) -> Result<(), Violation> {
-        self.answer.lift(&self.signature, guest, at, staged, self.input.marks(), input, answers)
+        self.answer.lift(&self.signature, guest, at, staged, input, answers)
     }
 }
 
@@ -96,24 +96,22 @@ impl Exchange {
         self.answers.outputs.iter_mut().for_each(Vec::clear);
     }
 
-    /// Adds the record at `index` of the batch. `datum` is where its Avro bytes stand, without framing; `resolution`
-    /// brings them to the reader schema, if a writer with another schema made them.
+    /// Adds records of a batch: of each its index, and where its Avro bytes stand, without framing. `resolution` brings them to
+    /// the reader schema, if a writer with another schema made them. Many at once are much cheaper than one by one.
     ///
-    /// # Errors
-    /// What is wrong with the bytes; then the record is not in, and the others are unharmed.
+    /// A record whose bytes are wrong is not in, and `refused` is told its index and why; the others are unharmed.
     ///
     /// # Panics
     /// If more records are pushed than [`Exchange::begin`] made room for.
-    #[inline(always)]
     pub fn push(
         &mut self,
         plan: &Plan,
         about: &About<'_>,
-        index: usize,
-        datum: Span,
+        records: &[(usize, Span)],
         resolution: Option<&Resolution>,
-    ) -> Result<(), WireError> {
-        self.staged.push(&plan.input, about, index, datum, resolution)
+        refused: impl FnMut(usize, WireError),
+    ) {
+        self.staged.push(&plan.input, about, records, resolution, refused);
     }
 
     /// How many records are in.

@@ -223,11 +223,6 @@ impl Read {
         .into())
     }
 
-    /// Whether values are as large as their place.
-    pub fn is_number(&self) -> bool {
-        matches!(self, Self::Bool | Self::S32 | Self::S64 | Self::F32 | Self::F64 | Self::F32As64)
-    }
-
     /// What is not nested is done in line: a call for each field would cost more than its work.
     #[inline(always)]
     pub fn run(&self, cursor: &mut Cursor<'_>, origin: Origin, heap: &mut Heap, place: Place) -> Result<(), WireError> {

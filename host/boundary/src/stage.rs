@@ -5,13 +5,14 @@
 
 use bespoke_record::{Batch, Span};
 
-use crate::heap::{Arena, Heap, Place};
+use crate::heap::{Arena, Heap, Mark, Place};
 use crate::mismatch::Misfit;
 use crate::read::{MAX_RECORD_BYTES, Origin, Read, compile_fields, skip_all};
-use crate::resolve::{Leaf, Resolution, Skip};
+use crate::resolve::{Resolution, Skip};
 use crate::schema::{Kind, Schema};
 use crate::shape::{Layout, Member, Shape};
 use crate::signature::Input;
+use crate::walk::{Slot, Target, Walk};
 use crate::wire::{Cursor, WireError};
 
 /// How records of one reader schema become the parameters of one function.
@@ -19,27 +20,22 @@ use crate::wire::{Cursor, WireError};
 pub(crate) struct InputPlan {
     /// The item of each list of records: one for rows, one per column.
     tops: Vec<Layout>,
-    steps: Vec<Step>,
-    /// Whether records take room in the heap beyond their row.
-    grows: bool,
-    /// The marks at the boundaries of fields that were asked for.
+    /// Each with whether the position behind it is a mark.
+    steps: Vec<(Step, bool)>,
+    /// The same in short.
+    walk: Walk,
+    /// Boundaries of fields, and which of the marks each of them is.
     boundaries: Vec<(usize, usize)>,
+    marks: usize,
     meta: Option<MetaPlan>,
 }
 
-/// What to do next in a record. The position behind it is a mark.
+/// What to do next in a record.
 #[derive(Debug)]
-#[repr(u8)]
-enum Step {
-    Pass(Leaf),
+pub(crate) enum Step {
+    /// Fields that the module does not name.
     Skip(Skip),
-    /// To the list `top`, at `offset` within its item of `size` bytes.
-    Field {
-        top: u32,
-        offset: u32,
-        size: u32,
-        read: Read,
-    },
+    Field(Slot, Read),
 }
 
 #[derive(Debug)]
@@ -66,8 +62,11 @@ pub(crate) struct Staged {
     pub(crate) heap: Heap,
     pub(crate) converted: Vec<u8>,
     pub(crate) rows: Vec<Row>,
-    /// The marks of each row, as many as the plan says.
+    /// A column for each mark that the plan asks for, of `capacity` rows.
     pub(crate) marks: Vec<u32>,
+    pub(crate) capacity: usize,
+    /// Records that were converted and come in next.
+    coming: Vec<(usize, Span)>,
     tops: Vec<Place>,
     meta: Option<Place>,
 }
@@ -81,18 +80,6 @@ pub(crate) struct Row {
     pub arena: Arena,
     /// The datum.
     pub datum: Span,
-}
-
-// === impl Step ===
-
-impl Step {
-    /// Fields that the module does not name. Most are leaves, which need no loop of their own.
-    fn skip(skip: Skip) -> Vec<Self> {
-        match skip.leaves() {
-            Some(leaves) => leaves.into_iter().map(Self::Pass).collect(),
-            None => vec![Self::Skip(skip)],
-        }
-    }
 }
 
 // === impl InputPlan ===
@@ -118,39 +105,36 @@ impl InputPlan {
                 schema.describe(schema.root())
             )));
         }
-        let mut steps: Vec<Step> = Vec::new();
+        let mut steps: Vec<(Step, bool)> = Vec::new();
         let mut skipped = Vec::new();
+        let mut marks = Marks { known: vec![(0, 0)], count: 1 };
         let fields = compile_fields(schema, schema.root(), members)?;
-        let (end, mut marks) = (fields.len(), Vec::new());
+        let end = fields.len();
+        let skip = |steps: &mut Vec<(Step, bool)>, skipped: &mut Vec<_>| {
+            steps.extend(skip_all(schema, skipped).map(|skip| (Step::Skip(skip), false)));
+        };
         for (i, (ty, found)) in fields.into_iter().enumerate() {
             if boundaries.contains(&i) {
-                steps.extend(skip_all(schema, &mut skipped).into_iter().flat_map(Step::skip));
-                // Every field before it has its step, or is part of one. The first mark is before all steps.
-                marks.push((i, steps.len()));
+                skip(&mut steps, &mut skipped);
+                marks.add(i, &mut steps);
             }
             let Some((m, read)) = found else {
                 skipped.push(ty);
                 continue;
             };
-            steps.extend(skip_all(schema, &mut skipped).into_iter().flat_map(Step::skip));
+            skip(&mut steps, &mut skipped);
             let (top, offset) = match input {
                 Input::Rows(_) => (0, offsets[m]),
                 Input::Columns(_) => (m as u32, 0),
             };
-            let size = tops[top as usize].size;
-            steps.push(Step::Field { top, offset, size, read });
+            let slot = Slot { top, offset, size: tops[top as usize].size };
+            steps.push((Step::Field(slot, read), false));
         }
-        steps.extend(skip_all(schema, &mut skipped).into_iter().flat_map(Step::skip));
+        skip(&mut steps, &mut skipped);
+        marks.add(end, &mut steps);
         let meta = meta.map(MetaPlan::compile).transpose()?;
-        marks.push((end, steps.len()));
-        let is_plain = |step: &Step| !matches!(step, Step::Field { read, .. } if !read.is_number());
-        let grows = meta.is_some() || !steps.iter().all(is_plain);
-        Ok(Self { tops, steps, grows, boundaries: marks, meta })
-    }
-
-    /// Marks of each record: positions before, between and behind its steps.
-    pub fn marks(&self) -> usize {
-        self.steps.len() + 1
+        let walk = Walk::compile(&steps);
+        Ok(Self { tops, steps, walk, boundaries: marks.known, marks: marks.count, meta })
     }
 
     /// The mark at a boundary of fields that was asked for.
@@ -159,31 +143,48 @@ impl InputPlan {
         found.map_or(0, |(_, mark)| *mark)
     }
 
-    #[inline(always)]
+    /// Takes the steps of one record, which tells what is wrong with it. `marks` begin at its row.
     fn decode(
         &self,
         bytes: &[u8],
         origin: Origin,
-        heap: &mut Heap,
-        tops: &[Place],
-        row: u32,
-        marks: &mut [u32],
+        (heap, tops, row): (&mut Heap, &[Place], u32),
+        (marks, stride): (&mut [u32], usize),
     ) -> Result<(), WireError> {
         let mut cursor = Cursor::new(bytes);
-        let Some((first, marks)) = marks.split_first_mut() else { return Ok(()) };
-        *first = origin.start;
-        for (step, mark) in self.steps.iter().zip(marks) {
+        let mut mark = 0;
+        marks[mark] = origin.start;
+        for (step, marked) in &self.steps {
             match step {
-                Step::Pass(leaf) => leaf.pass::<false>(&mut cursor)?,
                 Step::Skip(skip) => skip.run(&mut cursor)?,
-                Step::Field { top, offset, size, read } => {
-                    let place = tops[*top as usize].at(row * size + offset);
-                    read.run(&mut cursor, origin, heap, place)?;
-                }
+                Step::Field(slot, read) => read.run(&mut cursor, origin, heap, slot.of(tops, row))?,
             }
-            *mark = origin.start + cursor.at() as u32;
+            if *marked {
+                mark += stride;
+                marks[mark] = origin.start + cursor.at() as u32;
+            }
         }
         cursor.end()
+    }
+}
+
+/// The marks of a plan while it is made.
+struct Marks {
+    known: Vec<(usize, usize)>,
+    count: usize,
+}
+
+impl Marks {
+    /// Makes the position behind the last step that of a boundary.
+    fn add(&mut self, boundary: usize, steps: &mut [(Step, bool)]) {
+        // Without a step since the last mark, as before fields without bytes, it is that one.
+        if let Some((_, marked)) = steps.last_mut()
+            && !*marked
+        {
+            *marked = true;
+            self.count += 1;
+        }
+        self.known.push((boundary, self.count - 1));
     }
 }
 
@@ -270,8 +271,9 @@ impl Staged {
         self.converted.clear();
         self.rows.clear();
         self.rows.reserve(capacity);
-        self.marks.clear();
-        self.marks.resize(capacity * plan.marks(), 0);
+        // Those of the last batch are written over.
+        self.marks.resize(self.marks.len().max(capacity * plan.marks), 0);
+        self.capacity = capacity;
         self.tops.clear();
         for top in &plan.tops {
             self.tops.push(self.heap.add_block(capacity * top.size as usize, top.align));
@@ -279,43 +281,71 @@ impl Staged {
         self.meta = plan.meta.as_ref().map(|m| self.heap.add_block(capacity * m.layout.size as usize, m.layout.align));
     }
 
-    /// Adds the record at `index` of the batch, whose datum, without framing, is `datum`. A resolution brings it to the
-    /// reader schema first.
-    ///
-    /// # Errors
-    /// What is wrong with its bytes; then the record is not in.
-    #[inline(always)]
+    /// Adds records of the batch: of each its index, and where its datum, without framing, stands. A resolution brings them
+    /// to the reader schema first. Those that are not a record of it are not in, and are told.
     pub fn push(
         &mut self,
         plan: &InputPlan,
         about: &About<'_>,
-        index: usize,
-        datum: Span,
+        records: &[(usize, Span)],
         resolution: Option<&Resolution>,
-    ) -> Result<(), WireError> {
-        let (arena, datum) = match resolution {
-            None => (Arena::Input, datum),
-            Some(resolution) => (Arena::Converted, self.convert(resolution, datum.of(about.batch.arena()))?),
-        };
-        let bytes = match arena {
-            Arena::Input => datum.of(about.batch.arena()),
-            _ => datum.of(&self.converted),
-        };
-        let row = self.rows.len() as u32;
-        let marks = &mut self.marks[row as usize * plan.marks()..][..plan.marks()];
-        if plan.grows {
-            self.heap.begin_record(MAX_RECORD_BYTES);
+        mut refused: impl FnMut(usize, WireError),
+    ) {
+        if records.is_empty() {
+            return;
         }
-        let origin = Origin { arena, start: datum.start };
-        if let Err(error) = plan.decode(bytes, origin, &mut self.heap, &self.tops, row, marks) {
-            self.forget(plan, arena, datum);
-            return Err(error);
+        let Some(resolution) = resolution else {
+            return self.take(plan, about, (Arena::Input, about.batch.arena()), records, &mut refused);
+        };
+        let mut coming = std::mem::take(&mut self.coming);
+        coming.clear();
+        for (index, datum) in records {
+            match self.convert(resolution, datum.of(about.batch.arena())) {
+                Ok(datum) => coming.push((*index, datum)),
+                Err(error) => refused(*index, error),
+            }
+        }
+        let converted = std::mem::take(&mut self.converted);
+        if !coming.is_empty() {
+            self.take(plan, about, (Arena::Converted, &converted), &coming, &mut refused);
+        }
+        (self.coming, self.converted) = (coming, converted);
+    }
+
+    /// Adds records whose data stand in these bytes: all at once, or where one of them is bad, each half by itself.
+    fn take(
+        &mut self,
+        plan: &InputPlan,
+        about: &About<'_>,
+        (arena, bytes): (Arena, &[u8]),
+        records: &[(usize, Span)],
+        refused: &mut impl FnMut(usize, WireError),
+    ) {
+        let (before, row) = (self.heap.mark(), self.rows.len());
+        let mut target = Target { heap: &mut self.heap, tops: &self.tops, row: row as u32, arena, bytes, records };
+        if plan.walk.run(&plan.steps, &mut target, &mut self.marks[row..], self.capacity).is_none() {
+            self.forget(plan, before, records.len());
+            let &[(index, datum)] = records else {
+                let (first, rest) = records.split_at(records.len() / 2);
+                self.take(plan, about, (arena, bytes), first, refused);
+                return self.take(plan, about, (arena, bytes), rest, refused);
+            };
+            self.heap.allow(MAX_RECORD_BYTES);
+            let origin = Origin { arena, start: datum.start };
+            let into = (&mut self.heap, &self.tops[..], row as u32);
+            let marks = (&mut self.marks[row..], self.capacity);
+            if let Err(error) = plan.decode(datum.of(bytes), origin, into, marks) {
+                self.forget(plan, before, 1);
+                return refused(index, error);
+            }
         }
         if let (Some(meta), Some(place)) = (&plan.meta, self.meta) {
-            meta.put(&mut self.heap, place.at(row * meta.layout.size), about, index);
+            for (at, (index, _)) in records.iter().enumerate() {
+                let place = place.at((row + at) as u32 * meta.layout.size);
+                meta.put(&mut self.heap, place, about, *index);
+            }
         }
-        self.rows.push(Row { index: index as u32, arena, datum });
-        Ok(())
+        self.rows.extend(records.iter().map(|(index, datum)| Row { index: *index as u32, arena, datum: *datum }));
     }
 
     /// Brings a datum to the reader schema; where it stands then.
@@ -325,18 +355,12 @@ impl Staged {
         Ok(Span { start: start as u32, len: (self.converted.len() - start) as u32 })
     }
 
-    /// Leaves no trace of the record that was begun last.
-    #[cold]
-    fn forget(&mut self, plan: &InputPlan, arena: Arena, datum: Span) {
-        if plan.grows {
-            self.heap.forget_record();
-        }
-        if arena == Arena::Converted {
-            self.converted.truncate(datum.start as usize);
-        }
+    /// Leaves no trace in the heap of the next `count` rows, which were begun.
+    fn forget(&mut self, plan: &InputPlan, before: Mark, count: usize) {
+        self.heap.back_to(before);
         let row = self.rows.len() as u32;
         for (top, layout) in self.tops.iter().zip(&plan.tops) {
-            self.heap.zero(top.at(row * layout.size), layout.size as usize);
+            self.heap.zero(top.at(row * layout.size), count * layout.size as usize);
         }
     }
 

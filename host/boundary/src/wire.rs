@@ -145,7 +145,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn pass_long(&mut self) -> Result<(), WireError> {
         match word_of_varint(&self.bytes[self.at..]) {
             Some((_, last)) => {
-                self.at += len_up_to(last);
+                self.at += len_of_word(last);
                 Ok(())
             }
             None => self.long().map(|_| ()),
@@ -287,9 +287,7 @@ pub const fn unzigzag(raw: u64) -> i64 {
 /// that a caller's position stays in a register.
 fn varint(bytes: &[u8]) -> (u64, usize) {
     if let Some((word, last)) = word_of_varint(bytes) {
-        // The number is everything up to the first byte without the mark.
-        let groups = word & !CONTINUED & (last ^ (last - 1));
-        return (join_groups(groups), len_up_to(last));
+        return (join_word(word, last), len_of_word(last));
     }
     let mut raw = 0u64;
     for (i, byte) in bytes.iter().take(MAX_VARINT_BYTES).enumerate() {
@@ -306,15 +304,21 @@ fn varint(bytes: &[u8]) -> (u64, usize) {
 /// The first eight bytes as one word, which holds all of a varint in most cases, and the marks that its bytes lack: the
 /// lowest is that of the varint's last byte. None if it is longer, or if there are no eight bytes.
 #[inline(always)]
-fn word_of_varint(bytes: &[u8]) -> Option<(u64, u64)> {
+pub(crate) fn word_of_varint(bytes: &[u8]) -> Option<(u64, u64)> {
     let word = u64::from_le_bytes(*bytes.first_chunk::<8>()?);
     let last = !word & CONTINUED;
     (last != 0).then_some((word, last))
 }
 
-/// Bytes up to the lowest of these marks.
+/// The varint of such a word: everything up to the first byte without the mark.
 #[inline(always)]
-fn len_up_to(last: u64) -> usize {
+pub(crate) fn join_word(word: u64, last: u64) -> u64 {
+    join_groups(word & !CONTINUED & (last ^ (last - 1)))
+}
+
+/// Its length: bytes up to the lowest of these marks.
+#[inline(always)]
+pub(crate) fn len_of_word(last: u64) -> usize {
     last.trailing_zeros() as usize / 8 + 1
 }
 
@@ -347,18 +351,34 @@ const fn part_groups(raw: u64) -> u64 {
     (pairs & 0x007f_007f_007f_007f) | (pairs & 0x3f80_3f80_3f80_3f80) << 1
 }
 
+/// The zig-zag code of a number.
+#[inline(always)]
+pub(crate) const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The varint of a number below 2 to the power of [`WORD_BITS`], and of how many bytes it is.
+#[inline(always)]
+pub(crate) const fn word_of_long(raw: u64) -> ([u8; 8], usize) {
+    let len = (63 - (raw | 1).leading_zeros()) / 7 + 1;
+    let continued = CONTINUED & ((1 << (8 * (len - 1))) - 1);
+    ((part_groups(raw) | continued).to_le_bytes(), len as usize)
+}
+
+/// Eight groups of seven bits.
+pub(crate) const WORD_BITS: u32 = 56;
+
 /// Appends a long (or an int, which is encoded alike).
 #[inline(always)]
 pub fn write_long(out: &mut Vec<u8>, value: i64) {
-    let raw = ((value << 1) ^ (value >> 63)) as u64;
+    let raw = zigzag(value);
     if raw < 0x80 {
         out.push(raw as u8);
-    } else if raw < 1 << 56 {
-        let len = (63 - raw.leading_zeros()) / 7 + 1;
-        let continued = CONTINUED & ((1 << (8 * (len - 1))) - 1);
+    } else if raw >> WORD_BITS == 0 {
+        let (word, len) = word_of_long(raw);
         // A whole word is one store; what it has too much is taken back.
-        let end = out.len() + len as usize;
-        out.extend_from_slice(&(part_groups(raw) | continued).to_le_bytes());
+        let end = out.len() + len;
+        out.extend_from_slice(&word);
         out.truncate(end);
     } else {
         write_long_by_byte(out, raw);
@@ -420,7 +440,7 @@ mod tests {
             let mut out = Vec::new();
             write_long(&mut out, value);
             let mut plain = Vec::new();
-            write_long_by_byte(&mut plain, ((value << 1) ^ (value >> 63)) as u64);
+            write_long_by_byte(&mut plain, zigzag(value));
             assert_eq!(out, plain, "{value}");
             // With and without bytes behind it, which are not part of it.
             for padding in [0, 1, 9] {

@@ -10,11 +10,11 @@ use bytes::Bytes;
 
 use super::answered::{Called, answered};
 use super::instances::Instances;
+use super::intake::Intake;
 use super::writers::Writers;
 use super::{Stage, Version};
 use crate::log::Session;
 use crate::module::{Fault, FaultKind};
-use crate::schema::framing;
 use crate::swap::{Answered as Said, Comparer, Differences, Example, Given, Tally};
 use crate::worker::Stop;
 
@@ -72,12 +72,11 @@ impl Candidate {
         let batch = called.batch;
         let about = About { batch, topic: &stage.from, partition };
         self.exchange.begin(&version.plan, live.exchange.len());
-        for index in live.exchange.indices() {
-            if !push(&mut self.exchange, &version, &about, index, batch, writers) {
-                // Both have the same schema, so that both can read it; but it names other fields.
-                self.tally.candidate.errors += 1;
-            }
-        }
+        let mut bad = Vec::new();
+        let mut intake = Intake { exchange: &mut self.exchange, writers, plan: &version.plan, about, bad: &mut bad };
+        // Both have the same schema, so that both can read it; but it names other fields.
+        let missing = intake.take(live.exchange.indices()).is_err();
+        self.tally.candidate.errors += bad.len() as u64 + u64::from(missing);
         let begun = Instant::now();
         if !self.exchange.is_empty()
             && let Err(fault) = instance.call(&mut self.exchange, &version.plan, batch.arena())
@@ -127,21 +126,4 @@ impl Candidate {
         });
         true
     }
-}
-
-/// Hands a record to a version beside the live one, if that can read it.
-pub(super) fn push(
-    exchange: &mut Exchange,
-    version: &Version,
-    about: &About<'_>,
-    index: usize,
-    batch: &Batch,
-    writers: &mut Writers,
-) -> bool {
-    let Some(Ok((id, datum))) = batch.entries()[index].value.map(|value| framing::split_span(batch, index, value))
-    else {
-        return false;
-    };
-    let Ok(resolution) = writers.get(id) else { return false };
-    exchange.push(&version.plan, about, index, datum, resolution).is_ok()
 }

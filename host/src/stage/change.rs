@@ -15,8 +15,9 @@ use bytes::Bytes;
 
 use super::Version;
 use super::answered::full;
-use super::candidate::{Candidate, push};
+use super::candidate::Candidate;
 use super::instances::Instances;
+use super::intake::Intake;
 use super::task::StageTask;
 use crate::log::Session;
 use crate::module::Fault;
@@ -305,10 +306,9 @@ impl StageTask {
         let mut exchange = Exchange::default();
         exchange.begin(&version.plan, range.len());
         let about = About { batch, topic: &self.stage.from, partition };
-        for index in range {
-            // What is no record of its schema is a dead letter with any version.
-            push(&mut exchange, &version, &about, index, batch, &mut self.writers);
-        }
+        // What is no record of its schema is a dead letter with any version.
+        let (writers, bad) = (&mut self.writers, &mut Vec::new());
+        let _ = Intake { exchange: &mut exchange, writers, plan: &version.plan, about, bad }.take(range);
         let plan = version.plan.clone();
         let mut instances = Instances::of(version);
         instances

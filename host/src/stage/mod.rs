@@ -11,6 +11,7 @@ mod candidate;
 mod change;
 mod emit;
 mod instances;
+mod intake;
 mod key;
 mod search;
 mod task;
@@ -26,6 +27,7 @@ use serde::Deserialize;
 use crate::schema::framing::Frame;
 
 pub use emit::{EmitError, Emitter};
+pub(crate) use intake::Intake;
 pub use key::{KeyError, KeyPlan};
 pub use task::StageTask;
 pub use version::{Unfit, Version};

@@ -14,14 +14,14 @@ use super::candidate::{Candidate, Live};
 use super::change::Change;
 use super::emit::Emitter;
 use super::instances::Instances;
+use super::intake::Intake;
 use super::search::Search;
-use super::writers::{NoSchema, Writers};
+use super::writers::Writers;
 use super::{OnError, Stage};
 use crate::dead_letter::{DeadLetters, Kind};
 use crate::log::Session;
 use crate::metrics::Counters;
 use crate::module::{Fault, FaultKind};
-use crate::schema::framing;
 use crate::swap::Director;
 use crate::table::Rows;
 use crate::worker::{Between, Flow, Stop, Task};
@@ -128,31 +128,18 @@ impl StageTask {
     ) -> Result<Result<(), Failed>, Stop> {
         let (stage, version) = (self.stage.clone(), self.live.version.clone());
         let mut bad: Vec<Bad> = Vec::new();
-        let mut tombstones = Vec::new();
-        let about = About { batch, topic: &stage.from, partition };
         self.exchange.begin(&version.plan, range.len());
-        for index in range.clone() {
-            let Some(value) = batch.entries()[index].value else {
-                tombstones.push(index);
-                continue;
-            };
-            let (id, datum) = match framing::split_span(batch, index, value) {
-                Ok(found) => found,
-                Err(error) => {
-                    bad.push((index, Kind::Decode, error.to_string()));
-                    continue;
-                }
-            };
-            match self.writers.get(id) {
-                Ok(resolution) => {
-                    if let Err(error) = self.exchange.push(&version.plan, &about, index, datum, resolution) {
-                        bad.push((index, Kind::Decode, format!("not a record of schema {id}: {error}")));
-                    }
-                }
-                Err(NoSchema::Unknown(why)) => bad.push((index, Kind::Schema, why)),
-                Err(NoSchema::Unavailable(why)) => return Ok(Err(Failed::Schema(why))),
-            }
-        }
+        let mut intake = Intake {
+            exchange: &mut self.exchange,
+            writers: &mut self.writers,
+            plan: &version.plan,
+            about: About { batch, topic: &stage.from, partition },
+            bad: &mut bad,
+        };
+        let tombstones = match intake.take(range.clone()) {
+            Ok(tombstones) => tombstones,
+            Err(why) => return Ok(Err(Failed::Schema(why))),
+        };
         let called = Called { batch, range: &range, tombstones: &tombstones };
         let records = self.exchange.len() as u64;
         let mut time = None;

@@ -17,8 +17,7 @@ use serde::Serialize;
 use super::compare::{Answered, Comparer, Given};
 use super::{Differences, Example, Side};
 use crate::module::{Fault, Instance};
-use crate::schema::framing;
-use crate::stage::{Stage, Version, Writers};
+use crate::stage::{Intake, Stage, Version, Writers};
 
 /// What came of a comparison.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -112,16 +111,12 @@ impl<'a> Offline<'a> {
     fn call(&mut self, partition: u32, batch: &Batch, range: &Range<usize>) -> [Result<Side, Fault>; 2] {
         let about = About { batch, topic: &self.stage.from, partition };
         for runner in &mut self.runners {
-            runner.exchange.begin(&runner.version.plan, range.len());
-        }
-        for index in range.clone() {
-            let value = batch.entries()[index].value;
-            let Some(Ok((id, datum))) = value.map(|value| framing::split_span(batch, index, value)) else { continue };
-            let Ok(resolution) = self.writers.get(id) else { continue };
-            for runner in &mut self.runners {
-                // What is no record of its schema is a dead letter, and no module sees it.
-                let _ = runner.exchange.push(&runner.version.plan, &about, index, datum, resolution);
-            }
+            let Runner { exchange, version, .. } = runner;
+            exchange.begin(&version.plan, range.len());
+            // What is no record of its schema is a dead letter, and no module sees it.
+            let bad = &mut Vec::new();
+            let mut intake = Intake { exchange, writers: &mut self.writers, plan: &version.plan, about, bad };
+            let _ = intake.take(range.clone());
         }
         [0, 1].map(|at| self.runners[at].call(partition, batch))
     }

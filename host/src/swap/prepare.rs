@@ -14,8 +14,7 @@ use bytes::Bytes;
 use super::{Director, Kept};
 use crate::log::{Log, LogError};
 use crate::module::{Fault, Instance, Limits, LoadError, Module, Sandbox};
-use crate::schema::framing;
-use crate::stage::{Schemas, Stage, Unfit, Version, Writers};
+use crate::stage::{Intake, Schemas, Stage, Unfit, Version, Writers};
 
 /// Records of the dry call.
 const DRY_RECORDS: i64 = 256;
@@ -125,15 +124,10 @@ impl Workshop {
         let mut exchange = Exchange::default();
         exchange.begin(&version.plan, batch.len());
         let about = About { batch: &batch, topic: &stage.from, partition };
-        for (index, entry) in batch.entries().iter().enumerate() {
-            let Some(Ok((id, datum))) = entry.value.map(|value| framing::split_span(&batch, index, value)) else {
-                continue;
-            };
-            if let Ok(resolution) = writers.get(id) {
-                // What is no record of its schema is a dead letter, and no module sees it.
-                let _ = exchange.push(&version.plan, &about, index, datum, resolution);
-            }
-        }
+        // What is no record of its schema is a dead letter, and no module sees it.
+        let bad = &mut Vec::new();
+        let mut intake = Intake { exchange: &mut exchange, writers: &mut writers, plan: &version.plan, about, bad };
+        let _ = intake.take(0..batch.len());
         if exchange.is_empty() {
             return Ok(());
         }

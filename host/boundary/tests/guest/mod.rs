@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "not every test needs all of it")]
 
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use bespoke_boundary::{
@@ -149,9 +150,7 @@ impl Guest {
     pub fn run(&mut self, reader: &Schema, outputs: &[&Schema], data: &[Vec<u8>]) -> Call {
         let plan = self.plan(reader, outputs).unwrap_or_else(|e| panic!("{e}"));
         let mut call = Call::new(plan, data);
-        for i in 0..data.len() {
-            call.push(i).expect("a record");
-        }
+        assert_eq!(call.push_all(), []);
         self.call(&mut call, LIMIT).unwrap_or_else(|e| panic!("{e:?}"));
         call
     }
@@ -174,10 +173,23 @@ impl Call {
         Self { plan, batch, exchange }
     }
 
+    /// One record by itself.
     pub fn push(&mut self, index: usize) -> Result<(), WireError> {
-        let datum = self.batch.entries()[index].value.expect("a value");
+        self.push_some(index..index + 1).pop().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// All records at once; those that are refused.
+    pub fn push_all(&mut self) -> Vec<(usize, WireError)> {
+        self.push_some(0..self.batch.len())
+    }
+
+    fn push_some(&mut self, range: Range<usize>) -> Vec<(usize, WireError)> {
+        let datum = |index: usize| (index, self.batch.entries()[index].value.expect("a value"));
+        let records: Vec<_> = range.map(datum).collect();
         let about = About { batch: &self.batch, topic: "some.topic", partition: 3 };
-        self.exchange.push(&self.plan, &about, index, datum, None)
+        let mut refused = Vec::new();
+        self.exchange.push(&self.plan, &about, &records, None, |index, error| refused.push((index, error)));
+        refused
     }
 
     pub fn answers(&self) -> &Answers {
