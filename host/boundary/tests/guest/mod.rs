@@ -75,6 +75,7 @@ pub struct Guest {
     pub store: Store<()>,
     pub instance: Instance,
     pub signature: Signature,
+    component: Component,
 }
 
 /// A plan and what is needed to call.
@@ -123,11 +124,19 @@ pub fn refused(wat: &str) -> String {
 
 impl Guest {
     pub fn new(wat: &str) -> Self {
-        let component = parse(wat);
+        Self::of(parse(wat))
+    }
+
+    fn of(component: Component) -> Self {
         let signature = signature_of(&component).expect("a signature");
         let mut store = Store::new(&ENGINE, ());
         let instance = Linker::new(&ENGINE).instantiate(&mut store, &component).expect("an instance");
-        Self { store, instance, signature }
+        Self { store, instance, signature, component }
+    }
+
+    /// Another instance of the same module.
+    pub fn fresh(&self) -> Self {
+        Self::of(self.component.clone())
     }
 
     pub fn func(&mut self, name: &str) -> Func {
