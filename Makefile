@@ -20,6 +20,8 @@ SOAK := contract::kafka kafka::killed kafka::paused kafka::rebalance
 PROOF := kafka::outages kafka::proof cassandra::outages cassandra::nodes
 RECORDS := 1000000
 AWAY_SECS := 15
+# Batches of damaged records, and damaged answers, that the boundary is tried with.
+CASES := 30000
 # Tests that also run in `make test`, with fewer swaps.
 SWAPPED := swap::load swap::kills swap::kafka
 SWAPS := 200
@@ -67,7 +69,8 @@ test: guests-all guests-test lint docs downloads ## Runs every check and every t
 	cargo test --locked --workspace -- $(foreach suite,$(SOAK) $(PROOF),--skip $(suite))
 	cd guests && cargo test --locked --target-dir target
 
-soak: guests downloads ## Tests on clusters, with hosts and nodes killed, paused and moved: half an hour more
+soak: guests downloads ## Tests on clusters, with hosts and nodes killed, paused and moved, and of any bytes: half an hour more
+	BESPOKE_FUZZ_CASES=$(CASES) cargo test --locked --workspace --test fuzz
 	cargo test --locked --package host --test all -- $(SOAK)
 	BESPOKE_TEST_RECORDS=$(RECORDS) BESPOKE_TEST_AWAY_SECS=$(AWAY_SECS) \
 	    cargo test --locked --package host --test all -- $(PROOF) --test-threads 1
