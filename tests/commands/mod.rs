@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use similar_asserts::assert_eq;
 
+use crate::support::services;
+
 #[cfg(unix)]
 mod running;
 
@@ -161,6 +163,25 @@ fn a_topic_becomes_an_avro_file_that_can_be_fed_again() {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["id"].to_string())
         .collect();
     assert_eq!(ids, ["\"a\"", "\"b\"", "\"d\"", "\"a\"", "\"b\"", "\"d\""]);
+}
+
+/// By fastavro, which shares no code with ours.
+#[test]
+fn other_tools_open_the_avro_file_of_a_topic() {
+    let dir = through();
+    let read = ["topics", "read", "prices", "--until-end", "--format", "avro", "--out", "prices.avro"];
+    printed(dir.path(), &read);
+    let script = "import fastavro, json; print(json.dumps(list(fastavro.reader(open('prices.avro', 'rb')))))";
+    let output = Command::new(services::python()).current_dir(dir.path()).args(["-c", script]).output();
+    let opened = ended(output.expect("Python"));
+    assert_eq!(opened.code, Some(0), "{}", opened.err);
+    let records: serde_json::Value = serde_json::from_str(&opened.out).expect("JSON");
+    let expected = serde_json::json!([
+        { "id": "a", "shop": "north", "cents": 100 },
+        { "id": "b", "shop": null, "cents": 200 },
+        { "id": "d", "shop": "south", "cents": 400 }
+    ]);
+    assert_eq!(records, expected);
 }
 
 #[test]

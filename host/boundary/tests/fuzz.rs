@@ -13,7 +13,7 @@ use apache_avro::schema::Schema as Avro;
 use apache_avro::types::Value;
 use bespoke_boundary::wire::write_bytes;
 use bespoke_boundary::{Schema, Violation};
-use everything::{EVERYTHING, RECORDS, bits, everything, value};
+use everything::{EVERYTHING, RECORDS, bits, everything, types, value};
 use guest::{Call, Came, Guest, LIMIT, component, named};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -234,16 +234,7 @@ fn answer() -> Vec<u8> {
 
 /// A module that copies the bytes of its record to 0, and answers what they are then.
 fn answering() -> String {
-    let types = named("color", "(enum \"red\" \"green\")")
-        + &named("either", "(variant (case \"int\" s32) (case \"string\" string))")
-        + &named("i", "(record (field \"raw\" (list u8)))")
-        + &named(
-            "r",
-            "(record (field \"flag\" bool) (field \"small\" s32) (field \"large\" s64) (field \"text\" string)
-               (field \"raw\" (list u8)) (field \"color\" $color) (field \"maybe\" (option string))
-               (field \"either\" (option $either)) (field \"tags\" (list string))
-               (field \"counts\" (list (tuple string s64))) (field \"hash\" (list u8)))",
-        );
+    let types = types() + &named("i", "(record (field \"raw\" (list u8)))");
     let copy = "(memory.copy (i32.const 0) (i32.load (local.get 0)) (i32.load offset=4 (local.get 0))) (i32.const 0)";
     component("process", &types, "(param \"records\" (list $i))", "(list $r)", 2, copy)
 }

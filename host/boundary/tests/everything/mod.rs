@@ -19,9 +19,9 @@ pub const EVERYTHING: &str = r#"{"type": "record", "name": "T", "fields": [
     {"name": "counts", "type": {"type": "map", "values": "long"}},
     {"name": "hash", "type": {"type": "fixed", "name": "Hash", "size": 3}}, {"name": "unseen", "type": "long"}]}"#;
 
-/// A module that answers it as it came.
-pub fn everything() -> String {
-    let types = named("color", "(enum \"red\" \"green\")")
+/// The types of a module that takes or answers it, as `$r`.
+pub fn types() -> String {
+    named("color", "(enum \"red\" \"green\")")
         + &named("either", "(variant (case \"int\" s32) (case \"string\" string))")
         + &named(
             "r",
@@ -29,9 +29,13 @@ pub fn everything() -> String {
                (field \"raw\" (list u8)) (field \"color\" $color) (field \"maybe\" (option string))
                (field \"either\" (option $either)) (field \"tags\" (list string))
                (field \"counts\" (list (tuple string s64))) (field \"hash\" (list u8)))",
-        );
+        )
+}
+
+/// A module that answers it as it came.
+pub fn everything() -> String {
     let echo = "(i32.store (i32.const 0) (local.get 0)) (i32.store (i32.const 4) (local.get 1)) (i32.const 0)";
-    component("process", &types, RECORDS, "(list $r)", 2, echo)
+    component("process", &types(), RECORDS, "(list $r)", 2, echo)
 }
 
 /// One of them.
