@@ -105,7 +105,7 @@ fn a_module_between_topics_that_are_not_there_makes_them() {
     folder.host(&[&["run", "--until-end"][..], &between].concat()).must_end(0);
     let listed = folder.host(&["topics", "list", "--log", "bespoke.db"]);
     let names: Vec<_> = listed.stdout.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["in", "made", "processor.dead-letters", "processor.modules"]);
+    assert_eq!(names, ["in", "made", "processor.dead-letters", "processor.modules", "processor.status"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::load::swaps;
-use super::{MODULE, Outcome, STAGE, Version, put, swapped};
+use super::{MODULE, Outcome, STAGE, Version, has_all, put, swapped};
 use crate::contract::kafka::{brokers, open, prefix};
 use crate::support::{Folder, Running, top, until};
 
@@ -122,6 +122,8 @@ fn swap_again_and_again(guarantee: &str) -> (Vec<Version>, Outcome) {
     for version in &versions[1..] {
         put(&stand.folder, &version.bytes());
         swapped(&mut running, version);
+        let pipeline = format!("{}swap", stand.prefix);
+        until("each partition has the version", DEADLINE, || has_all(&stand.log, &pipeline, version));
         stand.flows(&mut running, 50);
     }
     let outcome = stand.finish(guarantee, running);

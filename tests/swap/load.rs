@@ -1,6 +1,9 @@
 //! Swaps under load: each number once, by one version, and one fence per partition.
 
-use super::{Version, finish, flows, folder, put, swapped};
+use host::log::embedded::EmbeddedLog;
+
+use super::{LOG, PIPELINE, Version, finish, flows, folder, has_all, put, swapped};
+use crate::support::{LIMIT, until};
 
 /// How many swaps; more make a longer test.
 const SWAPS: &str = "BESPOKE_TEST_SWAPS";
@@ -18,6 +21,10 @@ fn swaps_under_load_lose_double_and_reorder_nothing() {
     for version in &versions[1..] {
         put(&folder, &version.bytes());
         swapped(&mut running, version);
+        until("each partition has the version", LIMIT, || {
+            let log = EmbeddedLog::open_read_only(folder.path(LOG)).expect("a log");
+            has_all(&log, PIPELINE, version)
+        });
         flows(&folder, &mut running, 100);
     }
     let outcome = finish(&folder, running);
@@ -54,7 +61,7 @@ fn a_stream_that_stands_still_does_not_hold_a_swap_up() {
     let versions: Vec<Version> = (1..=3).map(Version::of).collect();
     let folder = folder(1_000, "trial_time_ms = 50");
     let mut running = folder.start(&["run", "--set", "feed.generated.generate.count=500"]);
-    crate::support::until("all is through", crate::support::LIMIT, || folder.so_far("out") > 0);
+    until("all is through", LIMIT, || folder.so_far("out") > 0);
     for version in &versions[1..] {
         put(&folder, &version.bytes());
         swapped(&mut running, version);

@@ -226,14 +226,24 @@ impl Outcome {
 
     /// By partition the offsets from which a module has it.
     pub fn fences(&self, version: &Version) -> BTreeMap<u32, Vec<i64>> {
-        let digest = version.digest();
-        let mut fences: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
-        let live = self.ledger.of_stage(STAGE).filter(|entry| entry.module == digest && entry.event == Event::Live);
-        for (partition, offset) in live.flat_map(|entry| &entry.fences) {
-            fences.entry(*partition).or_default().push(*offset);
-        }
-        fences
+        fences(&self.ledger, version)
     }
+}
+
+fn fences(ledger: &Ledger, version: &Version) -> BTreeMap<u32, Vec<i64>> {
+    let digest = version.digest();
+    let mut fences: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
+    let live = ledger.of_stage(STAGE).filter(|entry| entry.module == digest && entry.event == Event::Live);
+    for (partition, offset) in live.flat_map(|entry| &entry.fences) {
+        fences.entry(*partition).or_default().push(*offset);
+    }
+    fences
+}
+
+/// Whether a version has all four partitions. A worker that comes late may leave one out, and go on with the one after it.
+pub fn has_all(log: &dyn Log, pipeline: &str, version: &Version) -> bool {
+    let ledger = Ledger::read(log, &Ledger::topic(pipeline)).expect("readable");
+    fences(&ledger, version).len() == 4
 }
 
 /// Hands every record of a topic to `look`: partition, place in it, offset, value.
