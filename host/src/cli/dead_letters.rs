@@ -11,7 +11,7 @@ use super::values::{Schemas, write_bytes};
 use super::{place, replay};
 use crate::dead_letter::DeadLetter;
 use crate::format::json::JsonStyle;
-use crate::log::{Log, LogError};
+use crate::log::{self, Log, LogError};
 
 /// Letters that are read at once.
 const BATCH_RECORDS: usize = 1024;
@@ -146,12 +146,9 @@ pub(super) fn each_letter<'l>(
 ) -> anyhow::Result<()> {
     let info = log.topic(topic)?.ok_or_else(|| LogError::NoTopic(topic.to_owned()))?;
     for partition in info.partitions {
-        let mut offset = partition.start;
-        while offset < partition.end {
-            let batch = log.read(topic, partition.partition, offset, BATCH_RECORDS)?;
-            let Some(next) = batch.next_offset() else { break };
-            offset = next;
-            for record in batch.iter() {
+        let offsets = partition.start..partition.end;
+        for batch in log::batches(log, topic, partition.partition, offsets, BATCH_RECORDS) {
+            for record in batch?.iter() {
                 if let Some(letter) = DeadLetter::of(record) {
                     each(partition.partition, record, &letter)?;
                 }

@@ -18,7 +18,7 @@ use super::modules::{pipeline_of, short, word};
 use super::{grid, place};
 use crate::config::{Pipeline, Stage};
 use crate::dead_letter::DeadLetter;
-use crate::log::{Log, LogError};
+use crate::log::{self, Log, LogError};
 use crate::stage::MODULE_HEADER;
 use crate::swap::{Entry, Event, Ledger};
 
@@ -202,14 +202,12 @@ fn look_alikes(
     let mut found = Vec::new();
     for partition in info.partitions {
         let reach = i64::try_from(who.scan).unwrap_or(i64::MAX);
-        let mut at = partition.start.max(partition.end.saturating_sub(reach));
-        while at < partition.end {
-            let batch = log.read(&stage.from, partition.partition, at, BATCH_RECORDS).context("reading the input")?;
-            let Some(next) = batch.next_offset() else { break };
+        let offsets = partition.start.max(partition.end.saturating_sub(reach))..partition.end;
+        for batch in log::batches(log, &stage.from, partition.partition, offsets, BATCH_RECORDS) {
+            let batch = batch.context("reading the input")?;
             let alike = batch.iter().filter(|other| other.timestamp_ms() == timestamp_ms);
             let alike = alike.filter(|other| !keeps_key || other.key() == key);
             found.extend(alike.map(|other| (partition.partition, other.offset())));
-            at = next;
         }
     }
     Ok(found)

@@ -23,6 +23,7 @@
 //! Not promised: that a batch handed out equals a batch appended, that a committed offset is one of an existing record,
 //! or that a timestamp grows with the offset.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bespoke_record::Batch;
@@ -318,6 +319,37 @@ impl Standing {
     pub fn lag(&self) -> u64 {
         self.end.saturating_sub(self.position).max(0).unsigned_abs()
     }
+}
+
+/// The records of a partition from one offset up to another, at most `at_once` in a batch. The last batch has what came after
+/// that too, if it was there. Ends with the first error.
+pub fn batches<'l>(
+    log: &'l dyn Log,
+    topic: &'l str,
+    partition: u32,
+    offsets: Range<i64>,
+    at_once: usize,
+) -> impl Iterator<Item = Result<Batch, LogError>> + 'l {
+    let Range { start: mut at, end } = offsets;
+    std::iter::from_fn(move || {
+        if at >= end {
+            return None;
+        }
+        let batch = log.read(topic, partition, at, at_once);
+        at = batch.as_ref().map_or(Some(end), Batch::next_offset)?;
+        Some(batch)
+    })
+}
+
+/// Makes a topic, unless there is one of its name, whatever that is like.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn ensure_topic(log: &dyn Log, topic: &NewTopic) -> Result<(), LogError> {
+    if log.topic(&topic.name)?.is_some() {
+        return Ok(());
+    }
+    log.create_topic(topic).map(drop)
 }
 
 /// Where a group stands in each partition of a topic.

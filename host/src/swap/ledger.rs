@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bespoke_record::{Batch, BatchBuilder, Full};
 use serde::{Deserialize, Serialize};
 
-use crate::log::{Log, LogError, NewTopic, Retention};
+use crate::log::{self, Log, LogError, NewTopic, Retention};
 
 /// Records that are read at once.
 const TAKE_RECORDS: usize = 1_000;
@@ -133,10 +133,8 @@ impl Ledger {
     /// # Errors
     /// If it cannot be made.
     pub fn ensure(log: &dyn Log, topic: &str) -> Result<(), LogError> {
-        if log.topic(topic)?.is_some() {
-            return Ok(());
-        }
-        log.create_topic(&NewTopic { name: topic.to_owned(), partitions: 1, retention: Retention::default() }).map(drop)
+        let retention = Retention::default();
+        log::ensure_topic(log, &NewTopic { name: topic.to_owned(), partitions: 1, retention })
     }
 
     /// Reads all that is there. Empty if there is no such topic.
@@ -147,12 +145,9 @@ impl Ledger {
         let mut entries = Vec::new();
         let Some(info) = log.topic(topic)? else { return Ok(Self::default()) };
         for partition in info.partitions {
-            let mut at = partition.start;
-            while at < partition.end {
-                let batch = log.read(topic, partition.partition, at, TAKE_RECORDS)?;
-                let Some(next) = batch.next_offset() else { break };
-                entries.extend(Self::of(&batch));
-                at = next;
+            let offsets = partition.start..partition.end;
+            for batch in log::batches(log, topic, partition.partition, offsets, TAKE_RECORDS) {
+                entries.extend(Self::of(&batch?));
             }
         }
         Ok(Self { entries })

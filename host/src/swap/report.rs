@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{now_ms, this_host};
 use super::{Cause, Differences, Director, Phase, Side, Trial};
-use crate::log::{Commit, Log, LogError, Member, NewTopic, Retention, Session};
+use crate::log::{self, Commit, Log, LogError, Member, NewTopic, Retention, Session};
 
 /// A host that has nothing new to say says it again after this time.
 const EVERY: Duration = Duration::from_secs(10);
@@ -114,11 +114,8 @@ impl Report {
     /// # Errors
     /// If it cannot be made.
     pub fn ensure(log: &dyn Log, topic: &str) -> Result<(), LogError> {
-        if log.topic(topic)?.is_some() {
-            return Ok(());
-        }
         let retention = Retention { age_ms: Some(KEPT_MS), bytes: None };
-        log.create_topic(&NewTopic { name: topic.to_owned(), partitions: 1, retention }).map(drop)
+        log::ensure_topic(log, &NewTopic { name: topic.to_owned(), partitions: 1, retention })
     }
 
     /// How a stage is in this process.
@@ -174,14 +171,11 @@ impl Report {
         let Some(info) = log.topic(topic)? else { return Ok(Vec::new()) };
         let mut last: BTreeMap<(String, String), Self> = BTreeMap::new();
         for partition in info.partitions {
-            let mut at = partition.start.max(partition.end - NEWEST);
-            while at < partition.end {
-                let batch = log.read(topic, partition.partition, at, TAKE_RECORDS)?;
-                let Some(next) = batch.next_offset() else { break };
-                for report in batch.iter().filter_map(|r| serde_json::from_slice::<Self>(r.value()?).ok()) {
+            let offsets = partition.start.max(partition.end - NEWEST)..partition.end;
+            for batch in log::batches(log, topic, partition.partition, offsets, TAKE_RECORDS) {
+                for report in batch?.iter().filter_map(|r| serde_json::from_slice::<Self>(r.value()?).ok()) {
                     last.insert((report.stage.clone(), report.host.clone()), report);
                 }
-                at = next;
             }
         }
         Ok(last.into_values().collect())

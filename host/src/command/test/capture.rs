@@ -17,7 +17,7 @@ use crate::cli::place::PlaceArguments;
 use crate::cli::values::{Schemas, write_meta};
 use crate::command::schema_in;
 use crate::format::{JsonStyle, write_json};
-use crate::log::{Log, LogError, PartitionInfo};
+use crate::log::{self, Log, LogError, PartitionInfo};
 use crate::schema::framing::{self, SchemaId};
 
 /// Where values go.
@@ -101,13 +101,7 @@ fn tail(log: &dyn Log, topic: &str, info: &PartitionInfo, last: usize) -> Result
     let mut back = last as i64;
     loop {
         let from = info.end.saturating_sub(back).max(info.start);
-        let (mut batches, mut at) = (Vec::new(), from);
-        while at < info.end {
-            let batch = log.read(topic, info.partition, at, last)?;
-            let Some(next) = batch.next_offset() else { break };
-            at = next;
-            batches.push(batch);
-        }
+        let batches = log::batches(log, topic, info.partition, from..info.end, last).collect::<Result<Vec<_>, _>>()?;
         let found: usize = batches.iter().map(Batch::len).sum();
         if found >= last || from == info.start {
             return Ok(batches);
