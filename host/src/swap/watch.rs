@@ -16,25 +16,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-
+use super::notices::{LOOK, Notices, QUIET};
 use super::{Cause, Director, Trial, Watch, Workshop};
 use crate::module::{THREAD_STACK_BYTES, digest_of};
 
-/// So long nothing may have changed before a file is read.
-const QUIET: Duration = Duration::from_millis(100);
-/// How often the file is looked at without being told.
-const LOOK: Duration = Duration::from_secs(2);
-/// The same where nobody tells.
-const POLL: Duration = Duration::from_millis(500);
-/// So long after a notice others may come that mean the same.
-const GAP: Duration = Duration::from_millis(20);
-/// How often the stop is looked at.
-const SLICE: Duration = Duration::from_millis(50);
 /// Links on one path, as Linux has it.
 const MAX_LINKS: u32 = 40;
 
@@ -71,7 +59,7 @@ pub fn watch(watched: Watched, stop: Arc<AtomicBool>) -> io::Result<JoinHandle<(
 
 impl Watched {
     fn run(&self, stop: &AtomicBool) {
-        let mut notices = Notices::new(self.director.terms().watch, &self.path);
+        let mut notices = Notices::new(self.director.terms().watch == Watch::Notified, &self.path);
         // Unlike anything, so that a change between the start of the stage and now is seen.
         let mut last: Option<Looks> = None;
         let mut changed = Some(Instant::now());
@@ -87,9 +75,9 @@ impl Watched {
             if self.director.is_deployed() && !self.is_shadow {
                 return;
             }
-            let patience = if changed.is_some() { QUIET / 2 } else { notices.look_every };
+            let patience = if changed.is_some() { QUIET / 2 } else { notices.look_every() };
             notices.wait(patience, stop);
-            notices.follow(&self.path);
+            notices.follow(folders_of(&self.path));
             let looks = looks(&self.path);
             if last != Some(looks) {
                 (last, changed) = (Some(looks), Some(Instant::now()));
@@ -172,78 +160,6 @@ fn looks(path: &Path) -> Looks {
         (about.dev(), about.ino(), about.len(), written, changed)
     };
     std::fs::metadata(path).ok().map(of)
-}
-
-/// The system's notices of changes in some folders.
-struct Notices {
-    watcher: Option<RecommendedWatcher>,
-    comes: Option<Receiver<()>>,
-    folders: BTreeSet<PathBuf>,
-    look_every: Duration,
-}
-
-// === impl Notices ===
-
-impl Notices {
-    fn new(watch: Watch, path: &Path) -> Self {
-        let mut notices = Self { watcher: None, comes: None, folders: BTreeSet::new(), look_every: POLL };
-        if watch == Watch::Notified {
-            let (tell, comes) = channel();
-            // That files are read changes nothing; and whoever fails to tell has something to tell.
-            let told = move |event: notify::Result<notify::Event>| {
-                if !event.is_ok_and(|event| event.kind.is_access()) {
-                    let _ = tell.send(());
-                }
-            };
-            match notify::recommended_watcher(told) {
-                Ok(watcher) => {
-                    (notices.watcher, notices.comes, notices.look_every) = (Some(watcher), Some(comes), LOOK);
-                    notices.follow(path);
-                }
-                Err(error) => {
-                    tracing::info!(file = %path.display(), %error, "no notices of changes, looking at the file instead");
-                }
-            }
-        }
-        notices
-    }
-
-    /// Waits for a notice, but not for long, and not beyond the stop.
-    fn wait(&self, patience: Duration, stop: &AtomicBool) {
-        let until = Instant::now() + patience;
-        while !stop.load(Ordering::Relaxed) {
-            let left = until.saturating_duration_since(Instant::now()).min(SLICE);
-            if left.is_zero() {
-                return;
-            }
-            match self.comes.as_ref().map(|comes| comes.recv_timeout(left)) {
-                Some(Ok(())) => {
-                    // One look is for all of a burst, also of other files in the folder.
-                    std::thread::sleep(GAP);
-                    self.comes.iter().flat_map(Receiver::try_iter).for_each(drop);
-                    return;
-                }
-                Some(Err(RecvTimeoutError::Timeout)) => {}
-                Some(Err(RecvTimeoutError::Disconnected)) | None => std::thread::sleep(left),
-            }
-        }
-    }
-
-    /// Watches the folders that the path goes through now. Those that are watched are watched anew: one may have been
-    /// deleted and made again.
-    fn follow(&mut self, path: &Path) {
-        let Some(watcher) = &mut self.watcher else { return };
-        let wanted = folders_of(path);
-        for old in self.folders.difference(&wanted) {
-            let _ = watcher.unwatch(old);
-        }
-        for folder in &wanted {
-            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
-                tracing::debug!(folder = %folder.display(), %error, "not watched");
-            }
-        }
-        self.folders = wanted;
-    }
 }
 
 /// The folders in which a change can lead the path elsewhere: that of the file, and that of each link on the way to it. As
