@@ -34,7 +34,7 @@ impl Schemas {
     pub(crate) fn required(registry: Option<Arc<dyn Registry>>, subjects: SubjectNames) -> anyhow::Result<Self> {
         if registry.is_none() {
             return Err(Usage::new("the schemas of the records are not known")
-                .hint("name the pipeline with `--pipeline FILE`, or the file of schema ids with `--ids FILE`")
+                .hint("name the pipeline with `--pipeline FILE`, the registry with `--registry URL`, or the file of schema ids with `--ids FILE`")
                 .into());
         }
         Ok(Self::new(registry, subjects))

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use bespoke_boundary::{Resolution, Schema};
 use bespoke_record::{Batch, Record};
 
-use super::case::{META, nearest_schema};
+use super::case::{CASE, META, nearest_schema};
 use crate::cli::failure::Usage;
 use crate::cli::place::PlaceArguments;
 use crate::cli::values::{Schemas, write_meta};
@@ -45,14 +45,23 @@ pub(super) fn capture(
     let log = place.read_only()?;
     let mut schemas = Schemas::required(place.registry()?, place.subjects())?;
     let tails = tails(&*log, topic, partition, last)?;
-    let Some((_, newest)) = schemas.of_topic(topic)? else {
-        bail!("topic `{topic}` has no schema in the registry, and a case needs one");
+    let records = merged(&tails, last);
+    let newest = match schemas.of_topic(topic)? {
+        Some((_, newest)) => newest,
+        // The subject may have another name. What a record is of, it tells itself.
+        None => {
+            let id = records.iter().rev().find_map(|(_, record)| framing::split_record(*record).ok().flatten());
+            let Some((id, _)) = id else {
+                bail!("topic `{topic}` has no schema in the registry, and no record that names one; a case needs one");
+            };
+            schemas.by_id(id)?
+        }
     };
     let own = nearest_schema(folder)?;
     let schema = own.as_deref().map(schema_in).transpose()?.map_or(newest, Arc::new);
     let mut plans: HashMap<SchemaId, Resolution> = HashMap::new();
     let (mut values, mut metas, mut captured) = (Vec::new(), Vec::new(), 0);
-    for (partition, record) in merged(&tails, last) {
+    for (partition, record) in records {
         match value(record, &schema, &mut schemas, &mut plans) {
             Ok(line) => values.extend_from_slice(&line),
             Err(error) => {
@@ -72,7 +81,8 @@ pub(super) fn capture(
         bail!("topic `{topic}` has no records that could be captured");
     }
     create_dir_all(folder).with_context(|| format!("`{}` cannot be made", folder.display()))?;
-    let mut files = vec![(VALUES, values), (META, metas)];
+    let case = format!("topic = {}\n", toml::Value::String(topic.to_owned()));
+    let mut files = vec![(VALUES, values), (META, metas), (CASE, case.into_bytes())];
     if own.is_none() {
         files.push((SCHEMA, schema.json().as_bytes().to_vec()));
     }

@@ -25,7 +25,7 @@ pub(super) const META: &str = "meta.jsonl";
 /// What is handed to the module's `configure`.
 pub(super) const SETTINGS: &str = "settings.toml";
 /// Everything else that can be said of a case.
-const CASE: &str = "case.toml";
+pub(super) const CASE: &str = "case.toml";
 /// How the file of a schema ends.
 const SCHEMA: &str = "avsc";
 
