@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::services;
+use crate::support::{services, tools};
 
 /// What the commands use, from the top of the repository.
 const USED: [&str; 2] = ["examples/products", "schemas"];
@@ -74,16 +74,6 @@ fn run(block: &str, folder: &Path) -> Output {
         .env("BESPOKE_TOOLS", tools())
         .output()
         .expect("a shell")
-}
-
-/// Where `make guests-all` has put them.
-fn tools() -> PathBuf {
-    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    env::var_os("BESPOKE_TOOLS")
-        .map(PathBuf::from)
-        .or_else(|| cache.or_else(home).map(|cache| cache.join("bespoke").join("tools")))
-        .expect("a folder for caches")
 }
 
 /// The blocks of the quick start and those on Kafka.

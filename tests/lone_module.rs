@@ -171,7 +171,7 @@ fn what_is_missing_is_told() {
     must_refuse(&without, &["--module", MODULE, "--from", "in"], &missing(&["--to <TOPIC>", "--schema <FILE>"]));
     must_refuse(&without, &["--module", MODULE, "--from", "in", "--to", "out"], &missing(&["--schema <FILE>"]));
     must_refuse(&without, &["--module", MODULE, "--to", "out"], &missing(&["--schema <FILE>", "--from <TOPIC>"]));
-    must_refuse(&without, &["--schema", SCHEMA], &missing(&["--module <FILE>"]));
+    must_refuse(&without, &["--schema", SCHEMA], &missing(&["--module <FILE|DIR>"]));
     must_refuse(
         &without,
         &["--module", MODULE, "--schema", SCHEMA, "--key", "id"],

@@ -19,3 +19,4 @@ mod support;
 mod swap;
 mod testing;
 mod tidy;
+mod watch_source;

@@ -95,6 +95,16 @@ pub fn modules() -> PathBuf {
     folder.canonicalize().expect("a folder")
 }
 
+/// Where `make guests-all` has put the tools for modules.
+pub fn tools() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    std::env::var_os("BESPOKE_TOOLS")
+        .map(PathBuf::from)
+        .or_else(|| cache.or_else(home).map(|cache| cache.join("bespoke").join("tools")))
+        .expect("a folder for caches")
+}
+
 // === impl Folder ===
 
 impl Folder {

@@ -35,7 +35,12 @@ fn sources(project: &Project) -> Result<Vec<PathBuf>, ProjectError> {
     for (folder, extensions) in [(project.dir().to_owned(), &["c"][..]), (project.bindings(), &["c", "o"])] {
         let failed = |source| ProjectError::File { path: folder.clone(), source };
         for entry in std::fs::read_dir(&folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
+            let entry = entry.map_err(failed)?;
+            // What editors keep beside a file that is open.
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let path = entry.path();
             if path.extension().is_some_and(|e| extensions.iter().any(|extension| e == *extension)) {
                 sources.push(absolute(&path)?);
             }

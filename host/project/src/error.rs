@@ -86,6 +86,9 @@ pub enum ProjectError {
         /// What it said.
         output: String,
     },
+    /// It was asked to stop.
+    #[error("the build was stopped")]
+    Stopped,
     /// The core code does not become a component.
     #[error("the compiled code does not fit its WIT: {0:#}")]
     Component(anyhow::Error),

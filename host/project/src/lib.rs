@@ -19,13 +19,16 @@ mod files;
 mod go;
 mod javascript;
 mod names;
+mod process;
 mod python;
 mod rust;
 mod scaffold;
+mod sources;
 mod tools;
 
 pub use error::ProjectError;
 pub use scaffold::{Plan, is_plain, scaffold};
+pub use sources::{Looks, Sources};
 pub use tools::Tools;
 
 /// What is generated goes here, inside the folder of the source. It can be deleted at any time.
@@ -100,7 +103,10 @@ impl Language {
     }
 
     /// The language of a folder.
-    fn of(dir: &Path) -> Result<Self, ProjectError> {
+    ///
+    /// # Errors
+    /// If it is no module's folder, or has files of several languages.
+    pub fn of(dir: &Path) -> Result<Self, ProjectError> {
         let found: Vec<_> = Self::ALL.into_iter().filter(|language| dir.join(language.mark()).is_file()).collect();
         match found.as_slice() {
             [one] => Ok(*one),
@@ -195,6 +201,8 @@ impl Project {
     /// # Errors
     /// If a tool is missing, or refuses the source.
     pub fn build(&self, tools: &Tools<'_>, output: &Path) -> Result<Built, ProjectError> {
+        files::write(&self.bindings().join(".gitignore"), b"*\n")?;
+        let _lock = tools.lock_bindings(&self.bindings())?;
         self.write_bindings()?;
         let sources = digest::of_sources(&self.dir, output, self.world())?;
         // Cargo knows by itself, and better: of crates elsewhere too.

@@ -7,7 +7,9 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::AtomicBool;
 
+use super::process::{LockError, Stop};
 use super::{ProjectError, files};
 
 /// What is fetched. Exact, since a module is to be the same wherever it is built.
@@ -20,6 +22,8 @@ const TYPESCRIPT: &str = "typescript@7.0.2";
 pub(super) const VERSIONS: &str = "componentize-py 0.25.1 ziglang 0.16.0 componentize-qjs 0.4.5 esbuild 0.28.2";
 
 const WHOLE: &str = ".whole";
+/// In the folder of the bindings.
+const LOCK: &str = ".lock";
 const NO_PYTHON: ProjectError = ProjectError::Missing {
     program: "python3",
     cure: "install Python 3.10 or later with its module venv (on Debian and Ubuntu: apt install python3 python3-venv)",
@@ -34,12 +38,19 @@ pub struct Tools<'a> {
     folder: PathBuf,
     offline: bool,
     say: &'a dyn Fn(&str),
+    stop: Stop<'a>,
 }
 
 impl<'a> Tools<'a> {
     /// Tools in this folder, which is made when one is fetched.
     pub fn new(folder: PathBuf, offline: bool, say: &'a dyn Fn(&str)) -> Self {
-        Self { folder, offline, say }
+        Self { folder, offline, say, stop: Stop::default() }
+    }
+
+    /// The same, and what runs is ended when the flag is set: [`ProjectError::Stopped`].
+    #[must_use]
+    pub fn stopped_by(self, flag: &'a AtomicBool) -> Self {
+        Self { stop: Stop(Some(flag)), ..self }
     }
 
     /// componentize-py, to be given arguments.
@@ -72,7 +83,7 @@ impl<'a> Tools<'a> {
 
     /// Runs a tool whose warnings the author should see. Returns what it printed.
     pub(super) fn run(&self, command: &mut Command, tool: &str) -> Result<String, ProjectError> {
-        let output = finished(command, tool)?;
+        let output = self.finished(command, tool)?;
         let told = String::from_utf8_lossy(&output.stderr);
         if !told.trim().is_empty() {
             (self.say)(told.trim_end());
@@ -125,7 +136,8 @@ impl<'a> Tools<'a> {
         let failed = |source| ProjectError::File { path: folder.clone(), source };
         fs::create_dir_all(&self.folder).map_err(failed)?;
         let lock = File::create(self.folder.join(format!("{name}.lock"))).map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let wait = || (self.say)(&format!("waiting for another build that fetches {tool}"));
+        self.locked(&lock, &folder, wait)?;
         if mark.exists() {
             return Ok(folder);
         }
@@ -136,7 +148,7 @@ impl<'a> Tools<'a> {
         (self.say)(&format!("fetching {tool} ({size}, once) into {}", folder.display()));
         for mut command in commands {
             let words = shown(&command);
-            match finished(&mut command, &words) {
+            match self.finished(&mut command, &words) {
                 Err(ProjectError::File { source, .. }) if source.kind() == ErrorKind::NotFound => return Err(missing),
                 done => done?,
             };
@@ -144,18 +156,33 @@ impl<'a> Tools<'a> {
         files::write(&mark, b"")?;
         Ok(folder)
     }
-}
 
-/// Runs a command to its end.
-fn finished(command: &mut Command, tool: &str) -> Result<Output, ProjectError> {
-    let output =
-        command.output().map_err(|source| ProjectError::File { path: command.get_program().into(), source })?;
-    if output.status.success() {
-        return Ok(output);
+    /// One build at a time has the folder of the bindings, for as long as the file is open.
+    pub(super) fn lock_bindings(&self, bindings: &Path) -> Result<File, ProjectError> {
+        let path = bindings.join(LOCK);
+        let lock = File::create(&path).map_err(|source| ProjectError::File { path: path.clone(), source })?;
+        self.locked(&lock, &path, || (self.say)("waiting for another build in the same folder"))?;
+        Ok(lock)
     }
-    let told = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
-    let told = String::from_utf8_lossy(told).trim_end().to_owned();
-    Err(ProjectError::Failed { tool: tool.to_owned(), output: told })
+
+    /// Locks a file, and says so once if another has it.
+    fn locked(&self, lock: &File, path: &Path, wait: impl FnOnce()) -> Result<(), ProjectError> {
+        self.stop.lock(lock, wait).map_err(|error| match error {
+            LockError::Stopped => ProjectError::Stopped,
+            LockError::Io(source) => ProjectError::File { path: path.to_owned(), source },
+        })
+    }
+
+    /// Runs a command to its end.
+    fn finished(&self, command: &mut Command, tool: &str) -> Result<Output, ProjectError> {
+        let output = self.stop.run(command)?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let told = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+        let told = String::from_utf8_lossy(told).trim_end().to_owned();
+        Err(ProjectError::Failed { tool: tool.to_owned(), output: told })
+    }
 }
 
 /// Runs a program that the machine has to have.

@@ -55,13 +55,7 @@ impl Failure {
             return Self::NobodyReads;
         }
         let is_usage = error.chain().any(is_usage);
-        let mut lines: Vec<String> = Vec::new();
-        for cause in error.chain().map(ToString::to_string) {
-            // Errors that pass on their source's words tell them once.
-            if lines.last().is_none_or(|last| !last.contains(&cause)) {
-                lines.push(cause);
-            }
-        }
+        let lines = causes(error.chain());
         let hint = error.chain().find_map(hint);
         Self::Told { lines, hint, code: if is_usage { EXIT_USAGE } else { EXIT_FAILED } }
     }
@@ -79,6 +73,17 @@ impl Failure {
         let _ = io::stderr().write_all(text.as_bytes());
         ExitCode::from(code)
     }
+}
+
+/// What each error of a chain says. Those that pass on their source's words tell them once.
+pub(crate) fn causes(chain: anyhow::Chain<'_>) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for cause in chain.map(ToString::to_string) {
+        if lines.last().is_none_or(|last| !last.contains(&cause)) {
+            lines.push(cause);
+        }
+    }
+    lines
 }
 
 /// What clap has to say: help and versions are no failures.

@@ -61,8 +61,12 @@ Examples:
   host run products/pipeline.toml                                    all of it, until Ctrl-C
   host run --until-end                                               until everything is through
   host run --module modules/analyzer.wasm                            the one stage with this module
+  host run --module price-check --watch-source                       the one that is built in this folder, on every change
   host run --set log.path=data/test.db --set stage.analyzer.workers=2
   cat feed.jsonl | host run --module m.wasm --schema product.avsc > out.jsonl
+
+With --watch-source each module that stands where `host build` puts it, or whose stage has the key `source`, is built at the
+start and whenever a file of its source is saved. What does not build is told, and the module that runs goes on.
 
 Ctrl-C finishes and commits what is open; a second one quits at once, which loses nothing either.")]
     Run(run::RunArgs),

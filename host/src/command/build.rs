@@ -2,13 +2,16 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bespoke_project::{Built, Project, Tools};
 
 use super::{cache_dir, sandbox};
 use crate::module::{Limits, Module};
+
+/// The variable that names the folder of tools.
+const TOOLS: &str = "BESPOKE_TOOLS";
 
 /// What was typed.
 #[derive(clap::Args, Debug, Clone)]
@@ -26,7 +29,7 @@ pub struct BuildArgs {
     #[arg(long)]
     pub offline: bool,
     /// Where fetched tools are kept [default: tools/ in the user's cache]
-    #[arg(long, value_name = "DIR", env = "BESPOKE_TOOLS")]
+    #[arg(long, value_name = "DIR", env = TOOLS)]
     pub tools: Option<PathBuf>,
     /// Only write what editors need in bindings/
     #[arg(long, conflicts_with = "output")]
@@ -43,27 +46,34 @@ pub struct BuildArgs {
 pub fn build(args: &BuildArgs, out: &mut dyn Write) -> Result<()> {
     let started = Instant::now();
     let project = Project::open(&args.dir, args.world.as_deref())?;
+    let say = |line: &str| tracing::info!("{line}");
+    let tools = Tools::new(tools(args.tools.clone(), &project), args.offline, &say);
     if args.bindings {
         project.write_bindings()?;
         writeln!(out, "wrote {}", project.dir().join("bindings").display())?;
         return Ok(());
     }
     let output = args.output.clone().unwrap_or_else(|| project.output());
-    let folder = args.tools.clone().or_else(|| cache_dir("tools")).unwrap_or_else(|| project.dir().join(".tools"));
-    let say = |line: &str| tracing::info!("{line}");
-    let built = project.build(&Tools::new(folder, args.offline, &say), &output)?;
-    match built {
+    match project.build(&tools, &output)? {
         Built::Unchanged => writeln!(out, "{} is up to date", output.display())?,
-        Built::New => {
-            let size = std::fs::metadata(&output).map(|file| file.len()).unwrap_or_default();
-            let seconds = started.elapsed().as_secs_f64();
-            writeln!(out, "built {} ({}, {seconds:.1} s)", output.display(), in_words(size))?;
-        }
+        Built::New => writeln!(out, "{}", told(&output, started.elapsed()))?,
     }
     if !args.no_check {
         writeln!(out, "{}", checked(&output)?)?;
     }
     Ok(())
+}
+
+/// Where tools are: in the folder that was named, the user's, or beside the source.
+pub(super) fn tools(named: Option<PathBuf>, project: &Project) -> PathBuf {
+    let named = named.or_else(|| std::env::var_os(TOOLS).map(PathBuf::from));
+    named.or_else(|| cache_dir("tools")).unwrap_or_else(|| project.dir().join(".tools"))
+}
+
+/// What is said of a component that was made.
+pub(super) fn told(output: &Path, took: Duration) -> String {
+    let size = std::fs::metadata(output).map(|file| file.len()).unwrap_or_default();
+    format!("built {} ({}, {:.1} s)", output.display(), in_words(size), took.as_secs_f64())
 }
 
 /// What the component is as a module.

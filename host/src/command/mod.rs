@@ -8,7 +8,9 @@ mod feed_brokers;
 pub mod inspect;
 pub mod new;
 mod pipe;
+mod rebuild;
 pub mod run;
+mod source;
 pub mod test;
 pub mod wit;
 

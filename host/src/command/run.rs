@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::rebuild::Rebuilding;
+use super::source::{self, Typed};
 use super::{PIPELINE, assemble, load, open_log, pipe};
 use crate::cli::failure::Usage;
 use crate::config::{self, Pipeline};
@@ -19,16 +21,20 @@ use crate::swap::Control;
 pub struct RunArgs {
     /// The pipeline file; by default pipeline.toml in this folder
     pub pipeline: Option<PathBuf>,
-    /// Run the one stage with this module: of the pipeline, or of --from and --to, or as a pipe from standard input
-    #[arg(long, value_name = "FILE")]
+    /// Run the one stage with this module: of the pipeline, or of --from and --to, or as a pipe from standard input. A folder
+    /// stands for the module that `host build` makes of it
+    #[arg(long, value_name = "FILE|DIR")]
     pub module: Option<PathBuf>,
+    /// Build modules again when their source changes; what runs is swapped for it
+    #[arg(long)]
+    pub watch_source: bool,
     /// The topic to read, for a module without a pipeline
     #[arg(long, value_name = "TOPIC", requires_all = ["module", "to", "schema"])]
     pub from: Option<String>,
     /// The topic to write, for a module without a pipeline
     #[arg(long, value_name = "TOPIC", requires_all = ["module", "from"])]
     pub to: Option<String>,
-    /// The Avro schema of the input, for a module without a pipeline
+    /// The Avro schema of the input, for a module without a pipeline [default: that beside its source, as a pipe]
     #[arg(long, value_name = "FILE", requires = "module", conflicts_with = "pipeline")]
     pub schema: Option<PathBuf>,
     /// The file of the embedded log, for a module without a pipeline
@@ -53,18 +59,24 @@ pub struct RunArgs {
 /// # Errors
 /// If it cannot start.
 pub fn run(args: &RunArgs, shutdown: &Shutdown) -> Result<bool> {
-    match (&args.module, &args.from, &args.schema) {
-        (Some(_), None, Some(_)) if !args.set.is_empty() => {
-            Err(Usage::new("`--set` goes with a pipeline, and a pipe has none").into())
-        }
-        (Some(module), None, Some(schema)) => pipe::run(module, schema, &settings(&args.setting)?, shutdown),
+    let module = args.module.as_deref().map(Typed::of).transpose()?;
+    match (&module, &args.from, &args.schema) {
+        (Some(module), None, Some(schema)) => run_pipe(args, module, schema, shutdown),
         (Some(module), Some(_), Some(_)) => {
-            let config = lone_stage(args, module)?;
+            let config = lone_stage(args, &module.file)?;
+            let Some(_building) = building(args, module, shutdown)? else { return Ok(true) };
             run_config(&config, None, args.until_end, shutdown)
         }
         (module, _, None) => {
             let path = args.pipeline.clone().unwrap_or_else(|| PathBuf::from(PIPELINE));
-            if module.is_some() && args.pipeline.is_none() && !path.exists() {
+            if let Some(module) = module
+                && args.pipeline.is_none()
+                && !path.exists()
+            {
+                if let Some(schema) = module.schema() {
+                    tracing::info!(schema = %schema.display(), "a pipe from standard input to standard output");
+                    return run_pipe(args, module, &schema, shutdown);
+                }
                 let pipe = "add --schema FILE to run it from standard input to standard output";
                 let topics = "and --from TOPIC --to TOPIC to run it between topics";
                 return Err(Usage::new(format!("there is no {PIPELINE} here, so the module needs a schema"))
@@ -72,11 +84,51 @@ pub fn run(args: &RunArgs, shutdown: &Shutdown) -> Result<bool> {
                     .into());
             }
             let mut config = load(&path, &args.set)?;
-            let only = module.as_deref().map(|m| lone_stage_of(&mut config, m)).transpose()?;
+            let only = module.as_ref().map(|module| lone_stage_of(&mut config, module)).transpose()?;
+            if !args.watch_source {
+                must_be_built(&config, only.as_deref(), module.as_ref())?;
+                return run_config(&config, only.as_deref(), args.until_end, shutdown);
+            }
+            let _building = Rebuilding::start(source::of_pipeline(&config, only.as_deref())?, shutdown)?;
+            if shutdown.is_requested() {
+                return Ok(true);
+            }
             run_config(&config, only.as_deref(), args.until_end, shutdown)
         }
         (None, ..) => Err(Usage::new("--schema goes with --module").into()),
     }
+}
+
+/// Refuses the folder of a module that the stage needs, and that was not made yet.
+fn must_be_built(config: &Pipeline, only: Option<&str>, typed: Option<&Typed>) -> Result<(), Usage> {
+    let stage = config.stages.iter().find(|stage| only == Some(&*stage.name));
+    let (Some(stage), Some(typed)) = (stage, typed) else { return Ok(()) };
+    Typed { file: stage.module.clone(), dir: typed.dir.clone() }.must_be_built()
+}
+
+/// A module as a pipe.
+fn run_pipe(args: &RunArgs, module: &Typed, schema: &Path, shutdown: &Shutdown) -> Result<bool> {
+    if !args.set.is_empty() {
+        return Err(Usage::new("`--set` goes with a pipeline, and a pipe has none").into());
+    }
+    let settings = settings(&args.setting)?;
+    let Some(_building) = building(args, module, shutdown)? else { return Ok(true) };
+    pipe::run(&module.file, schema, &settings, shutdown)
+}
+
+/// The module of a run without a pipeline is built now, and again whenever its source changes, if that was asked for.
+/// None if a stop was asked for meanwhile.
+fn building(args: &RunArgs, module: &Typed, shutdown: &Shutdown) -> Result<Option<Rebuilding>> {
+    if !args.watch_source {
+        module.must_be_built()?;
+        return Ok(Some(Rebuilding::default()));
+    }
+    let source = module.source().ok_or_else(|| {
+        let what = format!("`{}` does not stand in the folder that it is built from", module.file.display());
+        Usage::new(what).hint("name that folder: --module DIR --watch-source")
+    })?;
+    let building = Rebuilding::start(vec![source], shutdown)?;
+    Ok((!shutdown.is_requested()).then_some(building))
 }
 
 pub(crate) fn settings(typed: &[String]) -> Result<Vec<(String, String)>> {
@@ -89,16 +141,27 @@ pub(crate) fn settings(typed: &[String]) -> Result<Vec<(String, String)>> {
 }
 
 /// The name of the stage with this module; the file that was typed is the one that it runs.
-fn lone_stage_of(config: &mut Pipeline, module: &Path) -> Result<String> {
-    let same = |stage: &config::Stage| match (stage.module.canonicalize(), module.canonicalize()) {
-        (Ok(a), Ok(b)) if a == b => true,
-        _ => stage.module.file_name() == module.file_name(),
+fn lone_stage_of(config: &mut Pipeline, typed: &Typed) -> Result<String> {
+    let is_same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    let is_built_of = |stage: &config::Stage| match (&stage.source, &typed.dir) {
+        (Some(source), Some(dir)) => is_same(source, dir),
+        _ => false,
     };
+    let module = &typed.file;
+    let is_it =
+        |stage: &config::Stage| is_same(&stage.module, module) || stage.module.file_name() == module.file_name();
     let known: Vec<_> = config.stages.iter().map(|s| s.module.display().to_string()).collect();
-    let mut found: Vec<&mut config::Stage> = config.stages.iter_mut().filter(|stage| same(stage)).collect();
+    // A folder that stages name is what they are known by.
+    let is_named = config.stages.iter().any(is_built_of);
+    let is_meant = |stage: &config::Stage| if is_named { is_built_of(stage) } else { is_it(stage) };
+    let mut found: Vec<&mut config::Stage> = config.stages.iter_mut().filter(|stage| is_meant(stage)).collect();
     match found.as_mut_slice() {
         [stage] => {
-            stage.module = module.to_owned();
+            // Its source is built into the file that the pipeline has.
+            if !is_named {
+                stage.module.clone_from(module);
+                stage.source = typed.dir.clone().or(stage.source.take());
+            }
             Ok(stage.name.clone())
         }
         [_, ..] => {

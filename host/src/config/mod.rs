@@ -216,6 +216,8 @@ pub struct Stage {
     pub name: String,
     /// The module's file.
     pub module: PathBuf,
+    /// The folder that the module is built from, if the file says so.
+    pub source: Option<PathBuf>,
     /// The topic that it reads.
     pub from: String,
     /// Where the answers go.

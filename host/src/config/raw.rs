@@ -200,6 +200,8 @@ pub struct Stage {
     pub name: Spanned<String>,
     /// The module's file.
     pub module: Spanned<String>,
+    /// The folder that the module is built from. Default: the one it stands in, if that is one.
+    pub source: Option<Spanned<String>>,
     /// The topic to read.
     pub from: Spanned<String>,
     /// Where the answers go.

@@ -298,6 +298,7 @@ impl Check<'_, '_> {
         Stage {
             name,
             module: self.path(raw.module.get_ref()),
+            source: raw.source.map(|dir| self.path(dir.get_ref())),
             from: raw.from.into_inner(),
             to,
             settings: raw.settings.into_iter().map(|(key, value)| (key, value.0)).collect(),
