@@ -6,6 +6,7 @@ mod config;
 mod conformance;
 mod contract;
 mod docs;
+mod editor_types;
 mod faults;
 mod hostile;
 mod kafka;

@@ -191,9 +191,20 @@ impl Project {
             Language::Go => go::bindings(self),
             Language::C => c::bindings(self),
             Language::Javascript | Language::Typescript => javascript::bindings(self),
-            Language::Python => python::sdk(self),
+            Language::Python => python::bindings(self),
             Language::Rust => Ok(()),
         }
+    }
+
+    /// The same, with what takes a tool.
+    ///
+    /// # Errors
+    /// If a file cannot be written, or the tool is missing.
+    pub fn write_all_bindings(&self, tools: &Tools<'_>) -> Result<(), ProjectError> {
+        files::write(&self.bindings().join(".gitignore"), b"*\n")?;
+        let _lock = tools.lock_bindings(&self.bindings())?;
+        self.write_bindings()?;
+        if self.language == Language::Python { python::other_bindings(self, tools) } else { Ok(()) }
     }
 
     /// Makes the component, unless it is there already and made of the same sources.

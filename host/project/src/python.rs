@@ -1,36 +1,70 @@
 //! Python: componentize-py puts the source and CPython into one component.
 
+use std::process::Command;
+
 use super::{Project, ProjectError, Tools, absolute, files};
+
+mod stubs;
 
 /// The module that componentize-py runs; its file is what Python's folders are known by.
 const MODULE: &str = "module";
 const SDK: &[u8] = include_bytes!("../../../guests/sdk/python/bespoke.py");
 
-/// Writes the helpers, which are on the module's path.
-pub(super) fn sdk(project: &Project) -> Result<(), ProjectError> {
-    files::write(&project.bindings().join("sdk").join("bespoke.py"), SDK)
+/// In the folder of the bindings: what is imported from `wit_world`.
+const TYPES: &str = "types";
+/// A file that componentize-py writes beside its types, and nobody needs with ours.
+const THEIRS: &str = "poll_loop.py";
+
+/// Writes the helpers, which are on the module's path, and the types for editors and tests.
+pub(super) fn bindings(project: &Project) -> Result<(), ProjectError> {
+    files::write(&project.bindings().join("sdk").join("bespoke.py"), SDK)?;
+    let Some(stubs) = stubs::of(&project.resolve, project.world) else { return Ok(()) };
+    if project.bindings().join(TYPES).join(THEIRS).exists() {
+        remove_types(project)?;
+    }
+    for (path, text) in stubs {
+        files::write(&project.bindings().join(TYPES).join(path), text.as_bytes())?;
+    }
+    Ok(())
 }
 
-/// Writes the types for editors and tests, and makes the component.
+/// Has componentize-py write the types that are not written without it.
+pub(super) fn other_bindings(project: &Project, tools: &Tools<'_>) -> Result<(), ProjectError> {
+    if stubs::of(&project.resolve, project.world).is_some() {
+        return Ok(());
+    }
+    // It writes into a folder that it makes.
+    remove_types(project)?;
+    let types = absolute(&project.bindings())?.join(TYPES);
+    tools.run(python(project, tools)?.arg("bindings").arg(types), "componentize-py bindings").map(drop)
+}
+
+/// Makes the component.
 pub(super) fn build(project: &Project, tools: &Tools<'_>) -> Result<Vec<u8>, ProjectError> {
+    other_bindings(project, tools)?;
     let dir = absolute(project.dir())?;
     let bindings = absolute(&project.bindings())?;
-    let python = || -> Result<_, ProjectError> {
-        let mut command = tools.componentize_py()?;
-        command.current_dir(&dir).arg("--quiet").arg("-d").arg(project.wit()?).args(["-w", project.world()]);
-        Ok(command)
-    };
-    // It writes into a folder that it makes.
-    let types = bindings.join("types");
-    if types.exists() {
-        std::fs::remove_dir_all(&types).map_err(|source| ProjectError::File { path: types.clone(), source })?;
-    }
-    tools.run(python()?.arg("bindings").arg(&types), "componentize-py bindings")?;
     let built = bindings.join("python.wasm");
-    let mut command = python()?;
+    let mut command = python(project, tools)?;
     command.args(["componentize", MODULE, "-p"]).arg(&dir).arg("-p").arg(bindings.join("sdk")).arg("-o").arg(&built);
     tools.run(&mut command, "componentize-py")?;
     let bytes = files::read(&built)?;
     std::fs::remove_file(&built).map_err(|source| ProjectError::File { path: built, source })?;
     Ok(bytes)
+}
+
+/// componentize-py for this world, to be told what to do.
+fn python(project: &Project, tools: &Tools<'_>) -> Result<Command, ProjectError> {
+    let mut command = tools.componentize_py()?;
+    let dir = absolute(project.dir())?;
+    command.current_dir(dir).arg("--quiet").arg("-d").arg(project.wit()?).args(["-w", project.world()]);
+    Ok(command)
+}
+
+fn remove_types(project: &Project) -> Result<(), ProjectError> {
+    let types = project.bindings().join(TYPES);
+    match std::fs::remove_dir_all(&types) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(ProjectError::File { path: types, source }),
+        _ => Ok(()),
+    }
 }

@@ -49,7 +49,7 @@ pub fn build(args: &BuildArgs, out: &mut dyn Write) -> Result<()> {
     let say = |line: &str| tracing::info!("{line}");
     let tools = Tools::new(tools(args.tools.clone(), &project), args.offline, &say);
     if args.bindings {
-        project.write_bindings()?;
+        project.write_all_bindings(&tools)?;
         writeln!(out, "wrote {}", project.dir().join("bindings").display())?;
         return Ok(());
     }
