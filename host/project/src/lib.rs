@@ -192,7 +192,7 @@ impl Project {
             Language::C => c::bindings(self),
             Language::Javascript | Language::Typescript => javascript::bindings(self),
             Language::Python => python::bindings(self),
-            Language::Rust => Ok(()),
+            Language::Rust => rust::bindings(self),
         }
     }
 

@@ -5,8 +5,14 @@ use std::process::Command;
 
 use super::{Project, ProjectError, Tools, files, tools};
 
+const SDK: &[u8] = include_bytes!("../../../guests/sdk/rust/bespoke.rs");
 const TARGET: &str = "wasm32-wasip2";
 const CURE: &str = "install Rust from https://rustup.rs";
+
+/// Writes the helpers, which a module has in it if it says so. The types are those of a macro.
+pub(super) fn bindings(project: &Project) -> Result<(), ProjectError> {
+    files::write(&project.bindings().join("bespoke.rs"), SDK)
+}
 
 /// Has cargo build the package, and finds the component.
 pub(super) fn build(project: &Project, tools: &Tools<'_>) -> Result<Vec<u8>, ProjectError> {
@@ -42,3 +48,7 @@ fn with_target(error: ProjectError) -> ProjectError {
         _ => error,
     }
 }
+
+#[cfg(test)]
+#[path = "../../../guests/sdk/rust/bespoke.rs"]
+mod helpers;
