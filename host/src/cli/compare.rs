@@ -13,7 +13,7 @@ use super::place;
 use super::values::Schemas;
 use crate::command::{sandbox, schema_in};
 use crate::config;
-use crate::log::{Log, LogError, PartitionInfo};
+use crate::log::{self, Log, LogError, PartitionInfo};
 use crate::module::{Limits, Module};
 use crate::pipeline::{Naming, Purpose, SchemaStore};
 use crate::schema::framing::{self, Frame};
@@ -217,20 +217,21 @@ fn newest(partitions: &[PartitionInfo], last: u64) -> Vec<(PartitionInfo, i64, i
     ranges
 }
 
+/// Has both handle the records of a partition from one offset up to another.
 fn read(
     log: &dyn Log,
     topic: &str,
-    (partition, mut at, to): (u32, i64, i64),
+    (partition, from, to): (u32, i64, i64),
     offline: &mut Offline<'_>,
 ) -> anyhow::Result<()> {
-    while at < to {
-        let batch = log.read(topic, partition, at, BATCH_RECORDS)?;
-        let Some(next) = batch.next_offset() else { break };
-        let wanted = batch.entries().partition_point(|entry| entry.offset < to);
+    for batch in log::batches(log, topic, partition, from..to, BATCH_RECORDS) {
+        let batch = batch?;
+        let entries = batch.entries();
+        let first = entries.first().map_or(from, |entry| entry.offset);
+        let wanted = entries.partition_point(|entry| entry.offset < to);
         offline
             .handle(partition, &batch.slice(0..wanted))
-            .map_err(|fault| anyhow!("{topic}-{partition} from offset {at}: {fault}"))?;
-        at = next;
+            .map_err(|fault| anyhow!("{topic}-{partition} from offset {first}: {fault}"))?;
     }
     Ok(())
 }

@@ -4,6 +4,8 @@
 //! fit modules, outputs that go nowhere, tables of another shape. [`run`] starts a thread per worker and waits.
 
 mod build;
+mod crew;
+mod drain;
 mod open;
 mod run;
 mod schemas;
