@@ -4,7 +4,7 @@
 //! table of them, and the way out: exit code 0 for done, 1 for failed, 64 for wrong usage or configuration. Only commands
 //! print, and only in them errors lose their types.
 
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +23,7 @@ mod modules;
 mod modules_change;
 mod modules_status;
 mod modules_who;
+mod out;
 pub(crate) mod place;
 mod replay;
 mod table;
@@ -154,7 +155,7 @@ pub fn main() -> ExitCode {
 /// Does what was typed. False if a part of it failed.
 fn run(command: &Command) -> anyhow::Result<bool> {
     let shutdown = Shutdown::new();
-    let mut out = BufWriter::new(io::stdout());
+    let mut out = out::stdout();
     let done = match command {
         Command::Run(arguments) => run::run(arguments, &listening(&shutdown)?),
         Command::Feed(arguments) => feed::feed(arguments, &mut out, &listening(&shutdown)?),

@@ -1,8 +1,7 @@
 //! `host topics read`: the records of a topic, as JSON lines or as an Avro container file.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +13,8 @@ use bespoke_record::Record;
 use clap::ValueEnum;
 
 use super::failure::Usage;
-use super::place;
 use super::values::{Schemas, write_meta};
+use super::{out, place};
 use crate::format::container::ContainerWriter;
 use crate::format::json::JsonStyle;
 use crate::log::{Log, LogError};
@@ -125,8 +124,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
     let mut file;
     let out: &mut dyn Write = match &arguments.out {
         Some(path) => {
-            let created = File::create(path).with_context(|| format!("cannot write `{}`", path.display()))?;
-            file = BufWriter::new(created);
+            file = out::file(path)?;
             &mut file
         }
         None => out,
@@ -135,7 +133,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
         Format::Json => {
             let style = if arguments.avro_json { JsonStyle::Avro } else { JsonStyle::Plain };
             let mut printer = Json { out, schemas, style, meta: arguments.meta, line: Vec::new() };
-            read(&*log, &range, shutdown, &mut printer)
+            read(&*log, &range, shutdown, &mut printer)?;
         }
         Format::Avro => {
             let Some((_, reader)) = schemas.of_topic(range.topic)? else {
@@ -144,9 +142,10 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
             let writer = ContainerWriter::new(out, &reader, Codec::Null)?;
             let mut printer = Avro { writer, schemas, reader, plans: HashMap::new(), datum: Vec::new() };
             read(&*log, &range, shutdown, &mut printer)?;
-            printer.writer.finish()?.flush().context("cannot write the file")
+            printer.writer.finish()?;
         }
     }
+    Ok(())
 }
 
 /// Reads partitions in turns. A record that cannot be printed is told and passed over, so that it hides no other.

@@ -275,7 +275,7 @@ pub enum TableError {
         ddl: String,
     },
     /// A table to look at that is not there.
-    #[error("there is no table `{0}`")]
+    #[error("there is no table `{0}`; [tables] of the pipeline names those that it makes when it runs")]
     NoTable(String),
     /// The live table does not take the rows.
     #[error("table `{table}` does not take the rows of its sink:\n{differences}rename it, or change it to fit\n{ddl}")]

@@ -24,8 +24,10 @@ impl Lock {
         let path = path_of(log);
         let failed =
             |source: std::io::Error| LogError::Store { path: path.display().to_string(), source: Box::new(source) };
-        let mut file =
-            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = opened.map_err(|error| {
+            failed(std::io::Error::other(format!("{error}; a log has files beside it, so its folder must be writable")))
+        })?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

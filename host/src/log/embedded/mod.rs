@@ -336,9 +336,12 @@ fn located(path: &Path) -> Result<PathBuf, LogError> {
     }
     let name = path.file_name().ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|error| match folder.is_file() {
-        true => failed(std::io::Error::other(format!("`{}` is a file, not a folder", folder.display()))),
-        false => failed(error),
+    std::fs::create_dir_all(folder).map_err(|error| {
+        let name = folder.display();
+        failed(std::io::Error::other(match folder.is_file() {
+            true => format!("`{name}` is a file, not a folder"),
+            false => format!("its folder `{name}` cannot be made: {error}"),
+        }))
     })?;
     Ok(folder.canonicalize().map_err(failed)?.join(name))
 }
