@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::aside::Aside;
 use crate::metrics::Counters;
@@ -65,6 +65,13 @@ struct Reading {
 /// What else writes to the terminal asks this to step aside.
 pub fn bars() -> &'static MultiProgress {
     &BARS
+}
+
+/// Takes live progress off the terminal for good, for a process that is about to quit.
+pub fn leave_terminal() {
+    // Without standard error there is nothing to leave.
+    let _ = bars().clear();
+    bars().set_draw_target(ProgressDrawTarget::hidden());
 }
 
 // === impl Progress ===
@@ -245,8 +252,6 @@ fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use indicatif::ProgressDrawTarget;
-
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -6,11 +6,15 @@
 
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 /// What a shell reports for a program that INT ended: 128 and the signal's number.
 const EXIT_INTERRUPTED: i32 = 130;
+/// How long quitting waits for the terminal, which may be the very thing that hangs.
+const LEAVE: Duration = Duration::from_millis(200);
 
 /// Whether and when to stop. Clones are the same request.
 #[derive(Clone, Default)]
@@ -46,14 +50,21 @@ impl Shutdown {
         Self::default()
     }
 
-    /// Asked by INT and TERM from now on. Can be done once in a process.
+    /// Asked by INT and TERM from now on. Can be done once in a process. Before it quits, it has the terminal left in order.
     ///
     /// # Errors
     /// If it was done before, or the system refuses.
-    pub fn on_signals(&self) -> Result<(), SignalError> {
+    pub fn on_signals(&self, leave_terminal: fn()) -> Result<(), SignalError> {
         let request = self.clone();
         ctrlc::set_handler(move || {
             if request.is_requested() {
+                let (done, left) = channel();
+                thread::spawn(move || {
+                    leave_terminal();
+                    done.send(())
+                });
+                // Quits either way.
+                let _ = left.recv_timeout(LEAVE);
                 exit(EXIT_INTERRUPTED);
             }
             tracing::info!("stopping: finishing and committing what is open; once more quits at once");
@@ -103,7 +114,6 @@ impl Shutdown {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU32;
-    use std::thread;
 
     use super::*;
 

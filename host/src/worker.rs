@@ -145,7 +145,7 @@ pub struct Pace {
     pub commit_interval: Duration,
 }
 
-/// How long to wait for records when nothing is due.
+/// How long to wait for records at once. A worker that is told to stop sees it after that.
 const IDLE: Duration = Duration::from_millis(100);
 /// Commits that may fail in a row, for instance because the disk is full, before the worker gives up.
 const MAX_FAILED_COMMITS: u32 = 12;
@@ -237,7 +237,7 @@ pub fn run(
                 Between::Hold => {}
             }
         }
-        let wait = step.since.map_or(IDLE, |since| pace.commit_interval.saturating_sub(since.elapsed()));
+        let wait = step.since.map_or(IDLE, |since| pace.commit_interval.saturating_sub(since.elapsed()).min(IDLE));
         match session.poll(pace.batch_records, wait)? {
             Event::Idle => {}
             Event::Skipped { partition, from, to } => {

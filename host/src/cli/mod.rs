@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{build, check, feed, inspect, new, run, test, wit};
+use crate::progress::leave_terminal;
 use crate::shutdown::Shutdown;
 
 mod advice;
@@ -177,7 +178,7 @@ fn run(command: &Command) -> anyhow::Result<bool> {
 
 /// Signals ask for a stop from now on; commands that are short are simply ended by them.
 fn listening(shutdown: &Shutdown) -> anyhow::Result<Shutdown> {
-    shutdown.on_signals()?;
+    shutdown.on_signals(leave_terminal)?;
     Ok(shutdown.clone())
 }
 

@@ -18,6 +18,7 @@ use super::{out, place};
 use crate::format::container::ContainerWriter;
 use crate::format::json::JsonStyle;
 use crate::log::{Log, LogError};
+use crate::progress::leave_terminal;
 use crate::schema::framing::{self, SchemaId};
 use crate::shutdown::Shutdown;
 
@@ -118,7 +119,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
         until_end: arguments.until_end,
     };
     // An Avro file is finished also when the user has seen enough.
-    shutdown.on_signals()?;
+    shutdown.on_signals(leave_terminal)?;
     // Looked for before a file is made.
     log.topic(range.topic)?.ok_or_else(|| LogError::NoTopic(range.topic.to_owned()))?;
     let mut file;
