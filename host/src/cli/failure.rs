@@ -13,6 +13,7 @@ use crate::module::LoadError;
 use crate::pipeline::BuildError;
 use crate::schema::{DirError, RegistryError};
 use crate::table::TableError;
+use crate::wit::WitError;
 
 /// The command line or the configuration is wrong (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -103,7 +104,7 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 /// Whether whoever typed or configured it has to change something. What the system refuses is a failure: a file that
 /// cannot be written, a log that another host has.
 fn is_usage(error: &(dyn std::error::Error + 'static)) -> bool {
-    if error.is::<Usage>() || error.is::<Mismatch>() || error.is::<GeneratorError>() {
+    if error.is::<Usage>() || error.is::<Mismatch>() || error.is::<GeneratorError>() || error.is::<WitError>() {
         return true;
     }
     if let Some(error) = error.downcast_ref() {
@@ -244,7 +245,8 @@ mod tests {
         let partitions = || LogError::Partitions { topic: text(), existing: 1, wanted: 2 };
         let different = || TableError::Different { table: text(), differences: text(), ddl: text() };
         let core = || LoadError::NotAComponent { path: "m.wasm".into(), what: text() };
-        let table: [(anyhow::Error, u8); 22] = [
+        let table: [(anyhow::Error, u8); 23] = [
+            (WitError::Empty(text()).into(), 64),
             (registry(RegistryError::File { path: "ids".into(), source: no(denied) }).into(), 1),
             (registry(RegistryError::Damaged { path: "ids".into(), what: text() }).into(), 1),
             (registry(RegistryError::Schema(text())).into(), 64),

@@ -67,17 +67,20 @@ pub enum WitError {
         record: String,
     },
     /// A field or a union's branch whose name WIT cannot hold.
-    #[error("{place}: {source}")]
+    #[error(
+        "field `{field}`: {source}; leave the field out with `--omit {field}`, or rename `{name}` in the reader schema, with \
+         its old name as an alias", name = .source.name
+    )]
     Unnameable {
         /// `Record.field`.
-        place: String,
+        field: String,
         /// Why.
         source: Unnameable,
     },
     /// Two fields of a record, or two branches of a union, with the same name in WIT.
     #[error(
         "{place}: `{first}` and `{second}` are both `{wit}` in WIT; rename one in the reader schema, with its old name as \
-         an alias, or leave out both"
+         an alias, or leave them out with `{omit}`"
     )]
     Collision {
         /// The record, or the field with the union.
@@ -88,6 +91,8 @@ pub enum WitError {
         second: String,
         /// The name of both.
         wit: String,
+        /// What leaves both out.
+        omit: String,
     },
     /// A field to be left out that is not there.
     #[error("there is no field `{0}` to leave out; write `field`, or `Record.field` for a field of a nested record")]

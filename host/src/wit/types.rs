@@ -147,11 +147,13 @@ impl<'a> Types<'a> {
                 let _ = writeln!(body.text, "    // {}: left out", field.name);
                 continue;
             }
-            let path = format!("{}.{}", record.name.short(), field.name);
-            let wit = names::wit_name(&field.name).map_err(|source| WitError::Unnameable { place: path, source })?;
+            let path = |field: &str| format!("{}.{field}", record.name.short());
+            let unnameable = |source| WitError::Unnameable { field: path(&field.name), source };
+            let wit = names::wit_name(&field.name).map_err(unnameable)?;
             // Fields that are left out count too: the host looks the name up among all.
             names::find(&wit, record.fields.iter().map(|f| f.name.as_str())).map_err(|both| WitError::Collision {
                 place: format!("record `{}`", record.name.full),
+                omit: format!("--omit {} --omit {}", path(&both.first), path(&both.second)),
                 first: both.first,
                 second: both.second,
                 wit: wit.clone(),
@@ -226,12 +228,13 @@ impl<'a> Types<'a> {
         let mut cases: HashMap<String, String> = HashMap::new();
         for branch in branches {
             let avro = branch_name(self.schema, **branch);
-            let wit = names::wit_name(&avro).map_err(|source| WitError::Unnameable { place: place.path(), source })?;
+            let wit = names::wit_name(&avro).map_err(|source| WitError::Unnameable { field: place.path(), source })?;
             // Where one branch carries nothing, the host has no case for it, so the field is left out as a whole.
             let Some(carried) = self.carry(**branch, place)? else { return Ok(None) };
             let _ = writeln!(text, "    {}({carried}),", names::escape(&wit));
             if let Some(first) = cases.insert(wit.clone(), avro.clone()) {
-                return Err(WitError::Collision { place: place.path(), first, second: avro, wit });
+                let (place, omit) = (format!("field `{}`", place.path()), format!("--omit {}", place.path()));
+                return Err(WitError::Collision { place, first, second: avro, wit, omit });
             }
         }
         text.push_str("  }\n");
