@@ -127,12 +127,8 @@ impl Source for FileSource {
 fn next_of(item: Item, name: &str) -> Next {
     match item {
         Item::Datum => Next::Datum,
-        Item::Rejected { raw, reason, line } => Next::Rejected { raw, reason, place: place_of(name, line) },
+        Item::Rejected { raw, reason, line } => Next::Rejected { raw, reason, place: format!("{name}:{line}") },
     }
-}
-
-fn place_of(name: &str, line: Option<u64>) -> String {
-    line.map_or_else(|| name.to_owned(), |line| format!("{name}:{line}"))
 }
 
 // === standard input ===

@@ -62,7 +62,7 @@ impl Own {
     }
 }
 
-/// Runs until the source ends or `stop` is set; what was read by then is committed.
+/// Runs until the source ends or `stop` is set; what was read by then is committed, also if the source breaks.
 ///
 /// # Errors
 /// If the source or the log cannot go on.
@@ -136,10 +136,19 @@ impl FeedTask {
             let now_ms = now_ms();
             let mut ended = false;
             let mut waiting = false;
+            let mut broke = None;
             while batch.len() < BATCH_RECORDS && batch.bytes() < BATCH_BYTES {
                 value.clear();
                 value.extend_from_slice(self.frame.prefix());
-                match source.next(&mut value).map_err(broken(&self.name))? {
+                let next = match source.next(&mut value) {
+                    Ok(next) => next,
+                    // What came before it counts.
+                    Err(error) => {
+                        broke = Some(broken(&self.name)(error));
+                        break;
+                    }
+                };
+                match next {
                     Next::Datum => {
                         key.clear();
                         let header = self.frame.header().map(|(name, value)| (name, Some(value)));
@@ -190,9 +199,12 @@ impl FeedTask {
             }
             let stopping = stop.load(Ordering::Relaxed);
             let due = open_since.is_some_and(|since| since.elapsed() >= self.commit_interval);
-            if due || ended || stopping {
+            if due || ended || stopping || broke.is_some() {
                 if open_since.take().is_some() {
-                    let position = source.position().map_err(broken(&self.name))?;
+                    let position = match source.position() {
+                        Ok(position) => position,
+                        Err(error) => return Err(broke.unwrap_or_else(|| broken(&self.name)(error))),
+                    };
                     let states = [(0, Bytes::from(position))];
                     own.tried = Some(states[0].1.clone());
                     session.commit(Commit { states: &states, ..Commit::default() })?;
@@ -201,6 +213,9 @@ impl FeedTask {
                     self.counters.records_in.add(records_open + letters_open);
                     self.counters.records_out.add(std::mem::take(&mut records_open));
                     self.counters.dead_letters.add(std::mem::take(&mut letters_open));
+                }
+                if let Some(error) = broke {
+                    return Err(error);
                 }
                 if ended || stopping {
                     return Ok(());

@@ -26,6 +26,9 @@ const BLOCK_BYTES: usize = 64 * 1024;
 /// A container file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ContainerError {
+    /// There is nothing in it.
+    #[error("the file is empty, and an Avro container file begins with its schema")]
+    Empty,
     /// It does not start like one.
     #[error("it is no Avro container file: it does not start with `Obj` and 1")]
     Magic,
@@ -93,6 +96,9 @@ impl<R: BufRead> ContainerReader<R> {
     /// If it is no container file, or one that cannot be read.
     pub fn new(input: R) -> Result<Self, ContainerError> {
         let mut input = Counted { input, at: 0 };
+        if input.is_at_end()? {
+            return Err(ContainerError::Empty);
+        }
         let mut magic = [0; 4];
         input.fill(&mut magic).map_err(|_| ContainerError::Magic)?;
         if magic != MAGIC {
@@ -156,14 +162,14 @@ impl<R: BufRead> ContainerReader<R> {
         self.skip
             .check(&mut cursor)
             .map_err(|e| damaged(block.start, &format!("record {} of the block: {e}", block.handed_out + 1)))?;
-        let start = block.at;
-        block.at += cursor.at();
-        block.left -= 1;
-        block.handed_out += 1;
-        if block.left == 0 && block.at < block.records.len() {
+        let (start, end) = (block.at, block.at + cursor.at());
+        if block.left == 1 && end < block.records.len() {
             return Err(damaged(block.start, "the block has more bytes than records"));
         }
-        Ok(Some(&block.records[start..block.at]))
+        block.at = end;
+        block.left -= 1;
+        block.handed_out += 1;
+        Ok(Some(&block.records[start..end]))
     }
 
     fn next_block(&mut self) -> Result<bool, ContainerError> {

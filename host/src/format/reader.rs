@@ -77,8 +77,8 @@ pub enum Item {
         raw: Vec<u8>,
         /// Why.
         reason: String,
-        /// The line, from 1, if the format has lines.
-        line: Option<u64>,
+        /// The line, from 1; in a container file the record.
+        line: u64,
     },
 }
 
@@ -224,9 +224,10 @@ impl RecordReader {
                 let datum = container
                     .next_datum()
                     .map_err(|source| ReadError::Container { name: self.name.clone(), source })?;
+                let line = self.records + 1;
                 datum.map(|datum| match resolution.apply(datum, out) {
                     Ok(()) => Item::Datum,
-                    Err(e) => Item::Rejected { raw: datum.to_vec(), reason: e.to_string(), line: None },
+                    Err(e) => Item::Rejected { raw: datum.to_vec(), reason: e.to_string(), line },
                 })
             }
         };
@@ -319,7 +320,7 @@ fn next_line(
             }
             Err(source) => return Err(ReadError::Io { name: name.to_owned(), source }),
         };
-        return Ok(Some(Item::Rejected { raw, reason, line: Some(lines.number()) }));
+        return Ok(Some(Item::Rejected { raw, reason, line: lines.number() }));
     }
 }
 
@@ -353,7 +354,7 @@ mod tests {
         while let Some(item) = reader.next(&mut out).expect("readable") {
             seen.push(match item {
                 Item::Datum => i64::from(out.pop().expect("a byte")) / 2,
-                Item::Rejected { line, .. } => -(line.unwrap_or(0) as i64),
+                Item::Rejected { line, .. } => -(line as i64),
             });
             assert!(out.is_empty());
         }
@@ -451,7 +452,7 @@ mod tests {
         assert!(open(Path::new("/"), Format::Jsonl).is_some());
         let empty = file(b"");
         assert!(open(empty.path(), Format::Csv).is_some_and(|e| e.contains("empty")));
-        assert!(open(empty.path(), Format::Avro).is_some());
+        assert!(open(empty.path(), Format::Avro).is_some_and(|e| e.contains("empty")));
         assert!(open(empty.path(), Format::Jsonl).is_none());
     }
 

@@ -77,8 +77,7 @@ pub(super) fn values(path: &Path, schema: &Arc<Schema>) -> Result<Vec<Option<Vec
             Some(Item::Datum) => values.push(Some(datum)),
             Some(Item::Rejected { raw, .. }) if raw.trim_ascii() == TOMBSTONE => values.push(None),
             Some(Item::Rejected { reason, line, .. }) => {
-                let place = line.unwrap_or(values.len() as u64 + 1);
-                return Err(Usage::new(format!("`{}`, record {place}: {reason}", path.display())).into());
+                return Err(Usage::new(format!("`{}`, record {line}: {reason}", path.display())).into());
             }
         }
     }
