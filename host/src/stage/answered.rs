@@ -146,12 +146,12 @@ fn too_large(
     emitter: &Emitter,
 ) -> Option<Fault> {
     let topic = &stage.outputs[output].topic;
-    let (bytes, limit) = (emitter.largest_bytes(), session.max_record_bytes(topic));
-    let reason = || {
-        let function = version.function().name();
-        format!("{function}: a record of about {bytes} bytes for topic `{topic}` is larger than the limit of {limit}")
-    };
-    (bytes > limit).then(|| Fault { kind: FaultKind::Answer, reason: reason() })
+    let limit = session.max_record_bytes(topic);
+    let bytes = emitter.larger_than(limit)?;
+    let function = version.function().name();
+    let reason =
+        format!("{function}: a record of {bytes} bytes for topic `{topic}` is larger than the limit of {limit} bytes");
+    Some(Fault { kind: FaultKind::Answer, reason })
 }
 
 /// A batch that is full is too much for the log.

@@ -14,7 +14,8 @@ pub struct Emitter {
     headers: Vec<(Span, Option<Span>)>,
     /// Headers that every record gets.
     common: Vec<(Span, Option<Span>)>,
-    largest: usize,
+    /// No record takes more bytes, with all that is written around it.
+    bound: usize,
 }
 
 /// A record that cannot be emitted.
@@ -32,7 +33,7 @@ impl Emitter {
     /// Starts with the bytes of the answers, to which spans refer.
     #[must_use]
     pub fn new(arena: Vec<u8>, records: usize) -> Self {
-        Self { arena, entries: Vec::with_capacity(records), headers: Vec::new(), common: Vec::new(), largest: 0 }
+        Self { arena, entries: Vec::with_capacity(records), headers: Vec::new(), common: Vec::new(), bound: 0 }
     }
 
     /// Every record gets this header, but a tombstone none that names a schema. To be called before the first record.
@@ -117,21 +118,30 @@ impl Emitter {
         Ok(())
     }
 
-    /// Bytes of the largest record, with all that is written around it.
+    /// Bytes of the largest record, with all that is written around it, if that is more than `limit`.
     #[must_use]
-    pub fn largest_bytes(&self) -> usize {
-        self.largest
+    pub fn larger_than(&self, limit: usize) -> Option<u64> {
+        // Nearly always the bound says enough.
+        if self.bound <= limit {
+            return None;
+        }
+        let largest = self.entries.iter().map(|entry| v2::parts_bytes(entry, self.headers_of(entry))).max();
+        largest.filter(|bytes| *bytes > limit as u64)
+    }
+
+    fn headers_of(&self, entry: &Entry) -> &[(Span, Option<Span>)] {
+        let first = entry.first_header as usize;
+        &self.headers[first..first + entry.headers as usize]
     }
 
     fn add(&mut self, entry: Entry) {
-        let first = entry.first_header as usize;
-        let headers = &self.headers[first..first + entry.headers as usize];
+        let headers = self.headers_of(&entry);
         let in_headers: usize = headers
             .iter()
             .map(|(n, v)| n.len as usize + v.map_or(0, |v| v.len as usize) + v2::AROUND_HEADER_BYTES)
             .sum();
         let parts = [entry.key, entry.value].into_iter().flatten().map(|span| span.len as usize);
-        self.largest = self.largest.max(parts.sum::<usize>() + in_headers + v2::AROUND_RECORD_BYTES);
+        self.bound = self.bound.max(parts.sum::<usize>() + in_headers + v2::AROUND_RECORD_BYTES);
         self.entries.push(entry);
     }
 

@@ -6,7 +6,7 @@ use super::{
     ATTRIBUTES_AT, BASE_TIMESTAMP_AT, COUNT_AT, CRC_AT, HEADER_BYTES, LAST_OFFSET_DELTA_AT, LENGTH_AT, MAGIC, MAGIC_AT,
     MAX_TIMESTAMP_AT, PREFIX_BYTES,
 };
-use crate::{Batch, Full, Span};
+use crate::{Batch, Entry, Full, Span};
 
 /// The most that a record takes besides what [`record_bytes`] counts: its length, attributes, timestamp and offset.
 const MAX_RECORD_PREFIX_BYTES: u64 = 5 + 1 + 10 + 5;
@@ -41,11 +41,14 @@ pub const AROUND_HEADER_BYTES: usize = 10;
 pub fn record_bytes(batch: &Batch, index: usize) -> u64 {
     let entry = &batch.entries()[index];
     let first = entry.first_header as usize;
-    let mut bytes = field_bytes(entry.key) + field_bytes(entry.value) + varint_bytes(zigzag(i64::from(entry.headers)));
-    for (name, value) in &batch.header_spans()[first..first + entry.headers as usize] {
-        bytes += field_bytes(Some(*name)) + field_bytes(*value);
-    }
-    bytes
+    parts_bytes(entry, &batch.header_spans()[first..first + entry.headers as usize])
+}
+
+/// The same for a record that is in no batch yet.
+#[must_use]
+pub fn parts_bytes(entry: &Entry, headers: &[(Span, Option<Span>)]) -> u64 {
+    let around = field_bytes(entry.key) + field_bytes(entry.value) + varint_bytes(zigzag(i64::from(entry.headers)));
+    around + headers.iter().map(|(name, value)| field_bytes(Some(*name)) + field_bytes(*value)).sum::<u64>()
 }
 
 // === impl Encoder ===

@@ -18,7 +18,7 @@ mod decode;
 mod encode;
 
 pub use decode::{DecodeError, decode};
-pub use encode::{AROUND_HEADER_BYTES, AROUND_RECORD_BYTES, Encoded, Encoder, record_bytes};
+pub use encode::{AROUND_HEADER_BYTES, AROUND_RECORD_BYTES, Encoded, Encoder, parts_bytes, record_bytes};
 
 /// Bytes before the first record.
 pub const HEADER_BYTES: usize = 61;
