@@ -83,7 +83,8 @@ struct List {
 #[command(after_help = "\
 Examples:
   host dead-letters show 12
-  host dead-letters show --kind trap --max 1")]
+  host dead-letters show --kind trap --max 1
+  host dead-letters show --kind feed --raw > lines.jsonl       what was no record, to be corrected and fed again")]
 struct Show {
     /// The offset of one dead letter [default: the newest ones]
     offset: Option<i64>,
@@ -94,6 +95,10 @@ struct Show {
     /// How many at most, of the newest
     #[arg(long, value_name = "N", default_value_t = 10)]
     max: usize,
+
+    /// Write the values alone, byte for byte, each with an end of line
+    #[arg(long)]
+    raw: bool,
 
     #[command(flatten)]
     place: Where,
@@ -232,7 +237,10 @@ fn print_whole(
     let mut texts = VecDeque::new();
     each_letter(log, topic, |partition, record, letter| {
         if show.offset.is_none_or(|wanted| wanted == record.offset()) && show.which.takes(letter) {
-            texts.push_back(whole(partition, record, letter, schemas));
+            texts.push_back(match show.raw {
+                true => [record.value().unwrap_or_default(), b"\n"].concat(),
+                false => whole(partition, record, letter, schemas),
+            });
             if texts.len() > show.max {
                 texts.pop_front();
             }
@@ -242,11 +250,11 @@ fn print_whole(
     if let (Some(offset), true) = (show.offset, texts.is_empty()) {
         bail!("{topic} has no dead letter with offset {offset}; `host dead-letters list` lists them");
     }
-    if texts.is_empty() {
+    if texts.is_empty() && !show.raw {
         writeln!(out, "no dead letters in {topic}")?;
     }
     for (index, text) in texts.iter().enumerate() {
-        if index > 0 {
+        if index > 0 && !show.raw {
             writeln!(out)?;
         }
         out.write_all(text)?;
@@ -274,7 +282,9 @@ fn whole(partition: u32, record: Record<'_>, letter: &DeadLetter<'_>, schemas: &
     if let Some(origin) = &letter.origin {
         line("written", &grid::time(origin.timestamp_ms));
     } else {
-        line("replay", "not possible: it never was a record of a topic; correct the source and feed it again");
+        let offset = record.offset();
+        let raw = format!("`host dead-letters show {offset} --raw` writes it as it was, to be corrected and fed again");
+        line("replay", &format!("not possible: it never was a record of a topic; {raw}"));
     }
     let json = |bytes| {
         let mut text = Vec::new();

@@ -52,8 +52,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let done = replay(&*log, &topic, arguments.to.as_deref())?;
     writeln!(out, "sent again: {}", done.sent)?;
     if done.kept > 0 {
-        let source = "they never were records of a topic; correct the source and feed it again";
-        writeln!(out, "not sent: {}, {source}", done.kept)?;
+        let raw = "`host dead-letters show --raw` writes them as they were, to be corrected and fed again";
+        writeln!(out, "not sent: {}, which never were records of a topic; {raw}", done.kept)?;
     }
     Ok(())
 }
