@@ -1,8 +1,8 @@
 //! Removes old batches: those that are older than a topic's age, and the oldest of a partition that has too many bytes.
 //!
 //! Whole batches go, from the start of a partition on: by age when their newest record is too old, by bytes until no more
-//! are left than may be, but never the newest batch. It is done after commits, and by sessions that wait for records, at most once a second: what fails
-//! here is logged and tried again, and never fails a step.
+//! are left than may be, but never the newest batch. It is done after commits, and by sessions that wait for records or are held up,
+//! at most once a second: what fails here is logged and tried again, and never fails a step.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};

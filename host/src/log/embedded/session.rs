@@ -159,7 +159,8 @@ impl Session for EmbeddedSession {
     }
 
     fn attend(&mut self) -> Result<bool, LogError> {
-        // Partitions stay where they are.
+        // Partitions stay where they are. What is held up may be all that runs.
+        self.shared.sweep_idle();
         Ok(true)
     }
 

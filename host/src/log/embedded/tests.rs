@@ -280,6 +280,34 @@ fn retention_that_is_asked_for_later_counts() {
 }
 
 #[test]
+fn who_waits_or_is_held_up_lets_retention_go_on() {
+    let is_idle: [fn(&mut dyn Session) -> bool; 2] = [
+        |session| matches!(session.poll(1, Duration::ZERO), Ok(Event::Idle)),
+        |session| session.attend().expect("a member"),
+    ];
+    for (retention, left) in [
+        (Retention { age_ms: Some(1_000), bytes: None }, (9, 9)),
+        // Never the newest batch.
+        (Retention { age_ms: None, bytes: Some(1) }, (6, 9)),
+    ] {
+        for is_idle in is_idle {
+            let case = Case::new();
+            let log = case.open(Options::default());
+            topic(&log, "t", 1);
+            let mut session = log.join(member("feed", None)).expect("a session");
+            (0..3).for_each(|n| commit(&mut *session, "t", &numbered(n * 3..n * 3 + 3, 4)).expect("committed"));
+            assert!(matches!(session.poll(1, WAIT), Ok(Event::Assigned { .. })));
+            let again = NewTopic { name: "t".to_owned(), partitions: 1, retention };
+            log.create_topic(&again).expect("there");
+            log.shared.writer().expect("a writer").swept = None;
+            assert!(is_idle(&mut *session));
+            let p = log.topic("t").expect("readable").expect("there").partitions[0];
+            assert_eq!((p.start, p.end), left, "{retention:?}");
+        }
+    }
+}
+
+#[test]
 fn retention_passes_by_offsets_that_cannot_be_right() {
     for offset in ["9223372036854775807", "-9223372036854775807"] {
         let case = Case::new();
