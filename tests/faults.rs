@@ -6,16 +6,17 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bespoke_record::Batch;
+use bespoke_boundary::wire::{write_bytes, write_long};
+use bespoke_record::{Batch, BatchBuilder, v2};
 use host::config::Pipeline;
 use host::log::embedded::{EmbeddedLog, Options};
 use host::log::{Commit, Created, Event, Log, LogError, Member, NewTopic, Session, TopicInfo};
 use host::module::Sandbox;
 use host::pipeline::{Location, Naming, Purpose, SchemaStore, TableStores, Until, build, prepare, run};
-use host::schema::{Compatibility, FileRegistry, SchemaDir};
+use host::schema::{Compatibility, FileRegistry, SchemaDir, framing};
 use host::shutdown::Shutdown;
 
-use crate::support::{Folder, LOG, top};
+use crate::support::{Folder, LOG, Letter, top};
 
 const LETTERS: &str = "case.dead-letters";
 /// No fault: every record passes.
@@ -364,26 +365,62 @@ fn a_module_with_state_that_fails_on_everything_from_a_record_on_keeps_what_it_k
     assert_eq!(folder.topic("out").lines().count(), 1000);
 }
 
+/// A record of the largest size that the log takes, to the byte, so that there is no room for what a dead letter tells.
+fn largest(quantity: i64) -> Batch {
+    let limit = Options::default().max_record_bytes;
+    let of_name = |bytes: usize| {
+        let mut value = framing::prefix(1).to_vec();
+        write_bytes(&mut value, b"p-0");
+        write_bytes(&mut value, &vec![b'x'; bytes]);
+        write_bytes(&mut value, b"c");
+        value.extend_from_slice(&1f64.to_le_bytes());
+        write_long(&mut value, quantity);
+        write_long(&mut value, 0);
+        value.extend_from_slice(&[1, 0]);
+        let mut batch = BatchBuilder::new();
+        batch.push(Some(b"p-0"), Some(&value), [("trace", Some(&b"7"[..]))], 42).expect("room");
+        batch.finish()
+    };
+    let around = v2::record_bytes(&of_name(limit), 0) as usize - limit;
+    let batch = of_name(limit - around);
+    assert_eq!(v2::record_bytes(&batch, 0) as usize, limit);
+    batch
+}
+
 #[test]
-fn a_record_as_large_as_the_log_takes_has_a_dead_letter() {
-    // The line is as long as the reader takes; its record is some bytes below what the log takes, so that there is no room
-    // for what the dead letter tells.
-    const LONGEST: usize = 16 << 20;
-    let around = record(0, "", 13).len() + 1;
-    let folder = folder(0, |_| false);
+fn a_record_as_large_as_the_log_takes_passes_or_has_a_dead_letter() {
+    let folder = folder(1, |_| false);
     module(&folder, "unreachable", "");
-    let large = "x".repeat(LONGEST - around);
-    let feed = [record(0, &large, 13), record(1, &large, 1), record(2, "n", 1)].join("\n");
-    fs::write(folder.path("feed.jsonl"), feed + "\n").expect("written");
+    folder.host(&RUN).must_end(0);
+    folder.append("in", &largest(13));
+    folder.append("in", &largest(1));
     folder.host(&RUN).must_end(0);
     let letters = folder.letters(LETTERS);
     assert_eq!(letters.len(), 1, "{letters:?}");
-    assert_eq!(letters[0].line(), "trap | processor | in-0:0 | process: panicked or aborted");
-    assert!(letters[0].value.as_ref() == folder.values("in").first(), "the letter is not the record as it was");
+    assert_eq!(letters[0].line(), "trap | processor | in-0:1 | process: panicked or aborted");
+    folder.must_keep_originals(LETTERS);
     assert_eq!(folder.values("out").len(), 2);
 
     module(&folder, NONE, "");
     folder.host(&["dead-letters", "replay"]).must_end(0);
     folder.host(&RUN).must_end(0);
     assert_eq!(folder.values("out").len(), 3);
+    assert!(folder.values("out")[2] == folder.values("in")[1], "the record has changed");
+}
+
+#[test]
+fn an_answer_of_a_gib_is_refused_before_it_is_read() {
+    // All of it is there, as an error text.
+    let giant = "(drop (memory.grow (i32.const 16384)))
+         (i32.store (local.get $answer) (i32.const 1)) (i32.store offset=4 (local.get $answer) (i32.const 262144))
+         (i32.store offset=8 (local.get $answer) (i32.const 1073741824))";
+    let folder = folder(100, |n| n == 77);
+    module(&folder, giant, "");
+    folder.host(&[&RUN[..], &["--set", "stage.processor.limits.memory_mb=2048"]].concat()).must_end(0);
+    let letters: Vec<_> = folder.letters(LETTERS).iter().map(Letter::line).collect();
+    let reason =
+        "process: the answer is larger than the limit of 67108864 bytes; raise `limits.answer_mb` if it needs to be";
+    assert_eq!(letters, [format!("answer | processor | in-0:77 | {reason}")]);
+    folder.must_keep_originals(LETTERS);
+    assert_eq!(folder.topic("out").lines().count(), 99);
 }

@@ -18,6 +18,7 @@ mod scenarios;
 mod services;
 mod support;
 mod swap;
+mod terminal;
 mod testing;
 mod tidy;
 mod watch_source;

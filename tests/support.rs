@@ -3,12 +3,9 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bespoke_boundary::Schema;
@@ -22,8 +19,13 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
+pub mod certificates;
 pub mod front;
+mod running;
 pub mod services;
+pub mod terminal;
+
+pub use running::{Ended, Running};
 
 /// The log of every pipeline here.
 pub const LOG: &str = "log.db";
@@ -48,27 +50,6 @@ pub fn until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
 
 /// A folder of its own for one run of a pipeline.
 pub struct Folder(TempDir);
-
-/// A host that runs.
-pub struct Running {
-    child: Child,
-    stdout: Said,
-    stderr: Said,
-}
-
-/// What a host has said so far. It is read as it comes, so that a host never waits for its reader.
-struct Said {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    reader: JoinHandle<()>,
-}
-
-/// How a host ended.
-#[derive(Debug)]
-pub struct Ended {
-    pub status: ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
-}
 
 /// A dead letter.
 pub struct Letter {
@@ -171,20 +152,19 @@ impl Folder {
         self.spawn(Command::new("sh").args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_host")]).args(arguments))
     }
 
+    /// The same on a terminal, as people do.
+    pub fn start_on_terminal(&self, arguments: &[&str]) -> Running {
+        self.spawn(&mut terminal::command(Path::new(env!("CARGO_BIN_EXE_host")), arguments))
+    }
+
     fn spawn(&self, command: &mut Command) -> Running {
-        let mut child = command
+        let command = command
             .current_dir(self.0.path())
             // Compiled modules are shared by all runs.
             .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
             .env("NO_COLOR", "1")
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        Running { child, stdout: Said::read(stdout), stderr: Said::read(stderr) }
+            .env_remove("RUST_LOG");
+        Running::spawn(command)
     }
 
     /// The log, for looking at it.
@@ -319,130 +299,6 @@ impl Folder {
             text.push('\n');
         }
         text
-    }
-}
-
-// === impl Running ===
-
-impl Running {
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("a process").is_none()
-    }
-
-    /// Writes all of its standard input.
-    pub fn tell(&mut self, text: &str) {
-        let mut stdin = self.child.stdin.take().expect("standard input");
-        // A host that ends early reads no further, which is its right.
-        let _ = stdin.write_all(text.as_bytes());
-    }
-
-    /// What it has said on standard error so far.
-    pub fn said(&self) -> String {
-        self.stderr.so_far()
-    }
-
-    /// Waits until it has said something on standard error.
-    #[track_caller]
-    pub fn wait_for(&self, text: &str) {
-        let deadline = Instant::now() + LIMIT;
-        while !self.stderr.so_far().contains(text) {
-            assert!(Instant::now() < deadline, "no {text:?} in\n{}", self.stderr.so_far());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// As Ctrl-C does.
-    pub fn interrupt(&self) {
-        self.signal("INT");
-    }
-
-    pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().expect("kill");
-        assert!(sent.success(), "the process is gone");
-    }
-
-    /// Takes the limit on the length of files away.
-    pub fn let_files_grow(&self) {
-        let done = Command::new("prlimit").args(["--fsize=unlimited", "--pid", &self.id().to_string()]).status();
-        assert!(done.expect("prlimit of util-linux").success(), "the process is gone");
-    }
-
-    /// Waits until standard error has this text.
-    pub fn await_said(&mut self, text: &str) {
-        let started = Instant::now();
-        while !self.stderr.so_far().contains(text) {
-            let waits = self.is_running() && started.elapsed() < LIMIT;
-            assert!(waits, "it did not say `{text}`, but:\n{}", self.stderr.so_far());
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    /// Ends it at once, whatever it does.
-    pub fn kill(mut self) -> Ended {
-        // It may have ended by itself, and then that is what is told.
-        let _ = self.child.kill();
-        self.end()
-    }
-
-    /// Waits for its end.
-    pub fn end(mut self) -> Ended {
-        let started = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("a process") {
-                break status;
-            }
-            if started.elapsed() > LIMIT {
-                self.child.kill().expect("killed");
-                panic!("still running after {LIMIT:?}; it said:\n{}", self.stderr.whole());
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        };
-        Ended { status, stdout: self.stdout.whole(), stderr: self.stderr.whole() }
-    }
-}
-
-// === impl Said ===
-
-impl Said {
-    fn read(mut from: impl Read + Send + 'static) -> Self {
-        let bytes = Arc::new(Mutex::new(Vec::new()));
-        let all = bytes.clone();
-        let reader = std::thread::spawn(move || {
-            let mut some = [0; 4096];
-            while let Ok(read @ 1..) = from.read(&mut some) {
-                all.lock().expect("no panic").extend_from_slice(&some[..read]);
-            }
-        });
-        Self { bytes, reader }
-    }
-
-    fn so_far(&self) -> String {
-        String::from_utf8_lossy(&self.bytes.lock().expect("no panic")).into_owned()
-    }
-
-    /// All of it; waits for the end.
-    fn whole(self) -> String {
-        self.reader.join().expect("no panic");
-        String::from_utf8_lossy(&self.bytes.lock().expect("no panic")).into_owned()
-    }
-}
-
-// === impl Ended ===
-
-impl Ended {
-    pub fn code(&self) -> Option<i32> {
-        self.status.code()
-    }
-
-    /// Says what it said if it did not end as it should.
-    #[track_caller]
-    pub fn must_end(&self, code: i32) -> &Self {
-        assert_eq!(self.code(), Some(code), "{}\n{}", self.stdout, self.stderr);
-        self
     }
 }
 

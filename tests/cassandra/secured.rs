@@ -5,14 +5,12 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rcgen::{CertificateParams, DnType, KeyPair};
 use tempfile::TempDir;
 
 use super::keyspace::Keyspace;
 use super::shop::{Shop, set};
-use crate::registry::tls::authority;
 use crate::support::services::{self, Service};
-use crate::support::{Ended, LIMIT, until};
+use crate::support::{Ended, LIMIT, certificates, until};
 
 /// Longer than a host waits for nodes that refuse it, on a slow machine.
 const BOUND: Duration = Duration::from_secs(45);
@@ -35,23 +33,9 @@ impl Secured {
     }
 
     fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = certificates::folder("node");
         let path = |name: &str| folder.path().join(name);
-        let (ours, other) = (authority(), authority());
-        fs::write(path("ours.pem"), ours.pem()).expect("written");
-        fs::write(path("other.pem"), other.pem()).expect("written");
         fs::write(path("password"), "right\n").expect("written");
-        for (name, whom, signer) in
-            [("node", "127.0.0.1", &ours), ("client", "client", &ours), ("stranger", "client", &other)]
-        {
-            let key = KeyPair::generate().expect("a key");
-            let mut params = CertificateParams::new([whom.to_owned()]).expect("parameters");
-            // Called as its authority, it would pass for one that has signed itself.
-            params.distinguished_name.push(DnType::CommonName, name);
-            let certificate = params.signed_by(&key, signer).expect("a certificate").pem();
-            fs::write(path(&format!("{name}.key")), key.serialize_pem()).expect("written");
-            fs::write(path(&format!("{name}.pem")), key.serialize_pem() + &certificate).expect("written");
-        }
         let encryption = format!(
             "{{enabled: true, optional: true, require_client_auth: true, keystore: {}, truststore: {}, \
              ssl_context_factory: {{class_name: org.apache.cassandra.security.PEMBasedSslContextFactory}}}}",

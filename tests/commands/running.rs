@@ -1,48 +1,23 @@
 //! Commands that go on until they are stopped.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
 
 use similar_asserts::assert_eq;
 
-use super::{Ended, FEED, ended, fresh, host, printed, run, through};
-use crate::support::{LIMIT, until};
+use super::{FEED, fresh, host, printed, run, through};
+use crate::support::{LIMIT, Running, until};
 
-/// A command that goes on until it is stopped. A test that fails takes it along.
-struct Running(Option<Child>);
-
-impl Running {
-    fn start(dir: &Path, arguments: &[&str]) -> Self {
-        let child = host(dir, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        Self(Some(child.expect("it starts")))
-    }
-
-    fn stdout(&mut self) -> ChildStdout {
-        self.0.as_mut().and_then(|child| child.stdout.take()).expect("not taken before")
-    }
-
-    fn wait(mut self) -> Ended {
-        ended(self.0.take().expect("running").wait_with_output().expect("it ends"))
-    }
-
-    /// Asks it to stop, as Ctrl-C does, and waits for its end.
-    fn interrupt(self) -> Ended {
-        let id = self.0.as_ref().expect("running").id().to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
-        self.wait()
-    }
+fn start(dir: &Path, arguments: &[&str]) -> Running {
+    Running::spawn(&mut host(dir, arguments))
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+/// Asks it to stop, as Ctrl-C does; it does so without an error.
+#[track_caller]
+fn stop(running: Running) {
+    running.interrupt();
+    running.end().must_end(0);
 }
 
 #[test]
@@ -50,22 +25,17 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     let dir = fresh();
     // More than any pipe holds, so that it is still writing when the reader goes.
     let endless = ["feed", "generate", "--to", "-", "--count", "1000000"];
-    let mut running = Running::start(dir.path(), &endless);
-    let mut start = [0; 1];
-    running.stdout().read_exact(&mut start).expect("it writes");
-    let ended = running.wait();
-    assert_eq!((ended.code, start), (Some(0), *b"{"), "{}", ended.err);
-    assert!(!ended.err.contains("error"), "{}", ended.err);
+    let ended = Running::spawn_read_up_to(1, &mut host(dir.path(), &endless)).end();
+    assert_eq!((ended.must_end(0).stdout.as_str(), ended.stderr.as_str()), ("{", ""));
 }
 
 #[test]
 fn an_interrupted_run_commits_and_the_next_one_goes_on() {
     let dir = fresh();
     let following = ["run", "--set", "feed.file.follow=true"];
-    let running = Running::start(dir.path(), &following);
+    let running = start(dir.path(), &following);
     until("a row in the table", LIMIT, || run(dir.path(), &["table", "show", "by_shop"]).out.contains("north"));
-    let ended = running.interrupt();
-    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    stop(running);
     fs::write(dir.path().join("feed.jsonl"), format!("{FEED}{{\"id\":\"f\",\"shop\":\"west\",\"cents\":600}}\n"))
         .expect("a file");
     printed(dir.path(), &["run", "--until-end"]);
@@ -75,29 +45,69 @@ fn an_interrupted_run_commits_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn a_file_that_grows_is_followed_by_whole_lines() {
+    let dir = fresh();
+    let file = dir.path().join("growing.jsonl");
+    fs::write(&file, "").expect("a file");
+    let running = start(dir.path(), &["feed", "growing.jsonl", "--to", "prices", "--follow"]);
+    let grow = |text: &str, records: usize| {
+        let mut file = fs::File::options().append(true).open(&file).expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
+        until("what was added", LIMIT, || {
+            run(dir.path(), &["topics", "read", "prices", "--until-end"]).out.lines().count() == records
+        });
+    };
+    grow("{\"id\":\"a\",\"shop\":null,\"cents\":1}\n{\"id\":\"b\",\"sh", 1);
+    grow("op\":null,\"cents\":2}\n", 2);
+    stop(running);
+    assert_eq!(printed(dir.path(), &["dead-letters", "list"]), "no dead letters in prices.dead-letters\n");
+}
+
+#[test]
+fn standard_input_is_a_feed_in_any_form() {
+    let dir = fresh();
+    let feed = |text: &str, form: &[&str]| {
+        let mut running = start(dir.path(), &[&["feed", "-", "--to", "prices"][..], form].concat());
+        running.tell(text);
+        running.end().must_end(0).stdout.clone()
+    };
+    assert_eq!(
+        feed("{\"id\":\"a\",\"shop\":null,\"cents\":1}\n{\"id\":", &[]),
+        "1 records written to prices\n1 dead letters written to prices.dead-letters\n"
+    );
+    assert_eq!(feed("id,shop,cents\nb,,2\n", &["--format", "csv"]), "1 records written to prices\n");
+    let list = printed(dir.path(), &["dead-letters", "list"]);
+    assert!(list.contains("standard input:2") && list.contains("it is not JSON"), "{list}");
+    assert_eq!(
+        printed(dir.path(), &["topics", "read", "prices", "--until-end"]),
+        "{\"id\":\"a\",\"shop\":null,\"cents\":1}\n{\"id\":\"b\",\"shop\":null,\"cents\":2}\n"
+    );
+}
+
+#[test]
 fn reading_a_topic_waits_for_more_until_it_is_interrupted() {
     let dir = through();
     let read = ["topics", "read", "prices"];
-    let mut running = Running::start(dir.path(), &read);
-    let mut lines = BufReader::new(running.stdout()).lines().map(|line| line.expect("text"));
-    assert!(lines.by_ref().take(3).all(|line| line.contains("cents")));
-    fs::write(dir.path().join("more.jsonl"), "{\"id\":\"z\",\"shop\":\"west\",\"cents\":700}\n").expect("a file");
+    let running = start(dir.path(), &read);
+    let lines = running.wait_until_shown("the three records", |shown| shown.matches('\n').count() == 3);
+    assert!(lines.lines().all(|line| line.contains("cents")), "{lines}");
+    let more = "{\"id\":\"z\",\"shop\":\"west\",\"cents\":700}\n";
+    fs::write(dir.path().join("more.jsonl"), more).expect("a file");
     printed(dir.path(), &["feed", "more.jsonl", "--to", "prices"]);
-    assert_eq!(lines.next().as_deref(), Some("{\"id\":\"z\",\"shop\":\"west\",\"cents\":700}"));
-    let ended = running.interrupt();
-    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    running.wait_until_shown("the record that has come", |shown| shown == lines.clone() + more);
+    stop(running);
 }
 
 #[test]
 fn looking_works_while_a_pipeline_runs_and_a_replay_is_told_to_wait() {
     let dir = fresh();
     let following = ["run", "--set", "feed.file.follow=true"];
-    let running = Running::start(dir.path(), &following);
+    let running = start(dir.path(), &following);
     until("dead letters", LIMIT, || run(dir.path(), &["dead-letters", "list"]).out.lines().count() == 4);
     let replay = run(dir.path(), &["dead-letters", "replay"]);
     assert_eq!(replay.code, Some(1), "{replay:?}");
     assert!(replay.err.contains("in use") && replay.err.contains("hint: stop that host first"), "{}", replay.err);
-    assert_eq!(running.interrupt().code, Some(0));
+    stop(running);
 }
 
 #[test]
@@ -106,13 +116,12 @@ fn retention_goes_on_while_nothing_comes_and_who_misses_records_is_told() {
     fs::write(dir.path().join("more.jsonl"), "{\"id\":\"z\",\"shop\":\"west\",\"cents\":700}\n").expect("a file");
     let kept = ["--set", "topics.prices.retention_ms=200"];
     // The feed waits for its file to grow, which it does not.
-    let running =
-        Running::start(dir.path(), &[&["feed", "more.jsonl", "--to", "prices", "--follow"][..], &kept].concat());
+    let running = start(dir.path(), &[&["feed", "more.jsonl", "--to", "prices", "--follow"][..], &kept].concat());
     until("the removal of all records", LIMIT, || {
         let described = printed(dir.path(), &["topics", "describe", "prices"]);
         described.lines().any(|line| line.split_whitespace().take(3).eq(["0", "4", "4"]))
     });
-    assert_eq!(running.interrupt().code, Some(0));
+    stop(running);
     // The sink had read three of the four.
     let ended = run(dir.path(), &[&["run", "--until-end", "--log-format", "json"][..], &kept].concat());
     assert_eq!(ended.code, Some(0), "{}", ended.err);
@@ -127,4 +136,20 @@ fn retention_goes_on_while_nothing_comes_and_who_misses_records_is_told() {
     assert_eq!(sink.and_then(|sink| sink["skipped"].as_i64()), Some(1), "{}", ended.err);
     let again = run(dir.path(), &[&["run", "--until-end"][..], &kept].concat());
     assert!(again.code == Some(0) && !again.err.contains("retention removed"), "it is told once: {}", again.err);
+}
+
+#[test]
+fn the_oldest_go_while_nothing_comes_when_a_topic_holds_too_much() {
+    let dir = through();
+    fs::write(dir.path().join("more.jsonl"), "{\"id\":\"z\",\"shop\":\"west\",\"cents\":700}\n").expect("a file");
+    printed(dir.path(), &["feed", "more.jsonl", "--to", "prices"]);
+    printed(dir.path(), &["run", "--until-end"]);
+    // All is read, and nothing is written any more.
+    let running =
+        start(dir.path(), &["run", "--set", "feed.file.follow=true", "--set", "topics.prices.retention_bytes=100"]);
+    until("the removal of the first batch", LIMIT, || {
+        let described = printed(dir.path(), &["topics", "describe", "prices"]);
+        described.lines().any(|line| line.split_whitespace().take(3).eq(["0", "3", "4"]))
+    });
+    stop(running);
 }

@@ -6,13 +6,11 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rcgen::{CertificateParams, DnType, KeyPair};
 use tempfile::TempDir;
 
 use crate::contract::kafka::prefix;
-use crate::registry::tls::authority;
 use crate::support::services::{self, Service};
-use crate::support::{Ended, Folder, top};
+use crate::support::{Ended, Folder, certificates, top};
 
 /// Longer than a host waits for brokers that refuse it, on a slow machine.
 const BOUND: Duration = Duration::from_secs(60);
@@ -37,24 +35,8 @@ impl Secured {
     }
 
     fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = |name: &str| folder.path().join(name);
-        let (ours, other) = (authority(), authority());
-        fs::write(path("ours.pem"), ours.pem()).expect("written");
-        fs::write(path("other.pem"), other.pem()).expect("written");
-        for (name, whom, signer) in
-            [("broker", "127.0.0.1", &ours), ("client", "client", &ours), ("stranger", "client", &other)]
-        {
-            let key = KeyPair::generate().expect("a key");
-            let mut params = CertificateParams::new([whom.to_owned()]).expect("parameters");
-            // Called as its authority, it would pass for one that has signed itself.
-            params.distinguished_name.push(DnType::CommonName, name);
-            let certificate = params.signed_by(&key, signer).expect("a certificate").pem();
-            let both = key.serialize_pem() + &certificate;
-            for (name, text) in [(format!("{name}.key"), key.serialize_pem()), (format!("{name}.pem"), both)] {
-                fs::write(path(&name), text).expect("written");
-            }
-        }
+        let folder = certificates::folder("broker");
+        let path = |name: &str| folder.path().join(name).display().to_string();
         let [tls, sasl, both] = [services::free_port(), services::free_port(), services::free_port()];
         let listeners = format!(
             "PLAINTEXT://$host:$client,CONTROLLER://$host:$controller,SSL://$host:{tls},SASL_PLAINTEXT://$host:{sasl},\
@@ -71,9 +53,9 @@ impl Secured {
                     .to_owned(),
             ),
             ("ssl.keystore.type".to_owned(), "PEM".to_owned()),
-            ("ssl.keystore.location".to_owned(), path("broker.pem").display().to_string()),
+            ("ssl.keystore.location".to_owned(), path("broker.pem")),
             ("ssl.truststore.type".to_owned(), "PEM".to_owned()),
-            ("ssl.truststore.location".to_owned(), path("ours.pem").display().to_string()),
+            ("ssl.truststore.location".to_owned(), path("ours.pem")),
             ("listener.name.ssl.ssl.client.auth".to_owned(), "required".to_owned()),
             ("sasl.enabled.mechanisms".to_owned(), "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512".to_owned()),
         ];

@@ -6,7 +6,7 @@ mod faults;
 pub mod java;
 mod others;
 mod program;
-pub mod tls;
+mod tls;
 
 use std::time::Duration;
 

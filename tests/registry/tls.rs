@@ -4,17 +4,11 @@ use std::fs;
 
 use host::schema::http::Settings;
 use host::schema::{HttpRegistry, Registry};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{CertificateParams, KeyPair};
 
 use super::{record, settings};
+use crate::support::certificates::authority;
 use crate::support::services;
-
-/// An authority that signs certificates.
-pub fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::new([]).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
-}
 
 #[test]
 fn only_the_own_authority_is_trusted() {

@@ -9,6 +9,7 @@ mod kafka;
 mod kept;
 mod kills;
 mod load;
+pub mod stand;
 mod watching;
 
 use std::collections::BTreeMap;
