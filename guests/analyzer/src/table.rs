@@ -7,6 +7,7 @@
 
 use std::hash::BuildHasher;
 
+use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// A table remembers at most this many bytes: what memory a hostile feed of ever new keys can take. Both tables of the module
@@ -75,21 +76,35 @@ impl<const N: usize> Table<N> {
         if bytes.len() > MAX_BYTES {
             return None;
         }
-        let mut table = Self { bytes: bytes.to_vec(), ..Self::default() };
+        // Counted first, so that the index is made once in its size.
+        let (mut at, mut count) = (0, 0);
+        while at < bytes.len() {
+            at = Self::entry_end(bytes, at)?;
+            count += 1;
+        }
+        let hasher = DefaultHashBuilder::default();
+        let mut index = HashTable::with_capacity(count);
         let mut at = 0;
         while at < bytes.len() {
-            let rest = bytes[at..].get(Self::NUMBERS..)?;
-            let (length, rest) = rest.split_first_chunk::<LENGTH>()?;
-            let key = rest.get(..u32::from_le_bytes(*length) as usize)?;
+            let key = key_at::<N>(bytes, at as u32);
             str::from_utf8(key).ok()?;
-            let hash = table.hasher.hash_one(key);
-            if table.index.find(hash, |at| key_at::<N>(bytes, *at) == key).is_some() {
-                return None;
+            let is_same = |other: &u32| key_at::<N>(bytes, *other) == key;
+            let rehash = |other: &u32| hasher.hash_one(key_at::<N>(bytes, *other));
+            match index.entry(hasher.hash_one(key), is_same, rehash) {
+                Entry::Occupied(_) => return None,
+                Entry::Vacant(place) => _ = place.insert(at as u32),
             }
-            table.add(hash, at as u32);
-            at += Self::NUMBERS + LENGTH + key.len();
+            at = Self::entry_end(bytes, at)?;
         }
-        Some(table)
+        Some(Self { bytes: bytes.to_vec(), index, hasher })
+    }
+
+    /// Where the entry that starts at `at` ends, if it is whole.
+    fn entry_end(bytes: &[u8], at: usize) -> Option<usize> {
+        let rest = bytes[at..].get(Self::NUMBERS..)?;
+        let (length, rest) = rest.split_first_chunk::<LENGTH>()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        (length <= rest.len()).then_some(at + Self::NUMBERS + LENGTH + length)
     }
 
     fn add(&mut self, hash: u64, at: u32) {
@@ -102,7 +117,7 @@ impl<const N: usize> Table<N> {
 fn key_at<const N: usize>(bytes: &[u8], at: u32) -> &[u8] {
     let length_at = at as usize + N * size_of::<f64>();
     let key_at = length_at + LENGTH;
-    let length = bytes[length_at..key_at].iter().rev().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    let length = bytes[length_at..].first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
     &bytes[key_at..key_at + length]
 }
 
