@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use serde_json::Value;
+
 use super::grid::{self, Side};
 use crate::swap::{self, Differences};
 
@@ -44,10 +46,35 @@ pub(super) fn print(out: &mut dyn Write, differences: &Differences) -> io::Resul
     }
     for example in &differences.examples {
         writeln!(out, "\nrecord {}@{}, {}: {}", example.partition, example.offset, example.topic, example.what)?;
-        for (who, value) in [("first", &example.live), ("then", &example.candidate)] {
-            let value = value.as_ref().map_or("nothing".to_owned(), ToString::to_string);
+        let sides = [("first", &example.live, &example.candidate), ("then", &example.candidate, &example.live)];
+        for (who, value, other) in sides {
+            let value = value.as_ref().map_or("nothing".to_owned(), |value| told(value, other.as_ref()).to_string());
             writeln!(out, "  {who:<5}  {}", grid::one_line(&value, MAX_VALUE_CHARS))?;
         }
     }
     Ok(())
+}
+
+/// A value with the fields first in which it differs from the other one, as the end may be cut off.
+fn told(value: &Value, other: Option<&Value>) -> Value {
+    let (Value::Object(fields), Some(Value::Object(other))) = (value, other) else { return value.clone() };
+    let (same, different): (Vec<_>, Vec<_>) = fields.iter().partition(|(name, value)| other.get(*name) == Some(*value));
+    let fields = different.into_iter().chain(same);
+    Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_that_differ_come_first() {
+        let (first, then) = (json!({"a": 1, "b": 2, "c": 3, "d": 4}), json!({"a": 1, "b": 5, "c": 3}));
+        assert_eq!(told(&first, Some(&then)).to_string(), r#"{"b":2,"d":4,"a":1,"c":3}"#);
+        assert_eq!(told(&then, Some(&first)).to_string(), r#"{"b":5,"a":1,"c":3}"#);
+        assert_eq!(told(&then, None), then);
+        assert_eq!(told(&json!("trap"), Some(&then)), json!("trap"));
+    }
 }
