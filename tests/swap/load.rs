@@ -1,8 +1,10 @@
 //! Swaps under load: each number once, by one version, and one fence per partition.
 
+use std::time::{Duration, Instant};
+
 use host::log::embedded::EmbeddedLog;
 
-use super::{LOG, PIPELINE, Version, finish, flows, folder, has_all, put, swapped};
+use super::{LOG, PIPELINE, STAGE, Version, finish, flows, folder, has_all, put, swapped};
 use crate::support::{LIMIT, until};
 
 /// How many swaps; more make a longer test.
@@ -53,6 +55,32 @@ fn a_swap_at_once_is_exact_too() {
     let outcome = finish(&folder, running);
     outcome.must_be_exact(&versions);
     outcome.must_only_grow();
+}
+
+/// It takes its time to read the state, and what comes meanwhile is handled by the one before, and then by it too.
+#[test]
+fn a_version_that_is_slow_to_take_the_state_does_not_hold_the_stream_up() {
+    let slow = "(local.set $len (i32.const 800000000))
+                (loop $slow (br_if $slow (local.tee $len (i32.sub (local.get $len) (i32.const 1)))))";
+    let versions = [Version::of(1), Version { on_restore: slow.to_owned(), ..Version::of(2) }];
+    let folder = folder(20_000, "trial_batches = 4\ntrial_time_ms = 60000");
+    let mut running = folder.start(&["run"]);
+    flows(&folder, &mut running, 1000);
+    put(&folder, &versions[1].bytes());
+    running.await_said("on trial");
+    let begun = Instant::now();
+    swapped(&mut running, &versions[1]);
+    let took = begun.elapsed();
+    flows(&folder, &mut running, 100);
+    let outcome = finish(&folder, running);
+    let made = outcome.must_be_exact(&versions);
+    outcome.must_only_grow();
+    assert_eq!(made.len(), 2, "{made:?}");
+    let live = outcome.ledger.of_stage(STAGE).filter(|entry| entry.module == versions[1].digest());
+    let pauses: Vec<_> = live.filter_map(|entry| entry.pause_us).map(Duration::from_micros).collect();
+    // Each worker had two instances made, one after the other.
+    assert!(took > Duration::from_millis(200), "not slow: {took:?}");
+    assert!(!pauses.is_empty() && pauses.iter().all(|pause| *pause < took / 4), "{pauses:?} of {took:?}");
 }
 
 /// Nothing comes, and still the version is another, with the state.

@@ -1,6 +1,7 @@
 //! A version on trial in one worker: it has the state of the live one, handles what the live one has handled, and nothing
 //! that it answers is written. Whatever goes wrong here is the candidate's affair and never the stage's.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use super::answered::{Called, answered};
 use super::instances::Instances;
 use super::intake::Intake;
+use super::joining::{CATCH_UP, Joining, Missed};
 use super::writers::Writers;
 use super::{Stage, Version};
 use crate::log::Session;
@@ -20,12 +22,17 @@ use crate::worker::Stop;
 
 /// A version on trial.
 pub(super) struct Candidate {
-    pub instances: Instances,
+    instances: Instances,
+    joining: Joining,
     /// What both versions did since the last report, and how it differs.
     pub tally: Tally,
     pub differences: Differences,
     /// Whether it is on trial without an end.
     pub is_shadow: bool,
+    /// Whether it was told that it knows all that the live version knows.
+    pub has_joined: bool,
+    /// How long the worker did nothing but begin to have its instances made.
+    begun: Duration,
     faults_in_a_row: u32,
     comparer: Comparer,
     exchange: Exchange,
@@ -41,35 +48,110 @@ pub(super) struct Live<'a> {
     pub time: Duration,
 }
 
+/// A batch broke it, or its instance could not be made.
+pub(super) struct Broken {
+    pub fault: Fault,
+    /// Offset of the first record, and how many there were.
+    offset: i64,
+    records: u64,
+    /// How long the live version took, where that is known.
+    time: Option<Duration>,
+}
+
+// === impl Broken ===
+
+impl Broken {
+    fn at(
+        fault: Fault,
+        batch: &Batch,
+        mut indices: impl ExactSizeIterator<Item = usize>,
+        time: Option<Duration>,
+    ) -> Self {
+        let records = indices.len() as u64;
+        let offset = indices.next().map_or(0, |index| batch.entries()[index].offset);
+        Self { fault, offset, records, time }
+    }
+}
+
 // === impl Candidate ===
 
 impl Candidate {
     pub fn new(stage: &Stage, version: Arc<Version>, is_shadow: bool) -> Self {
-        let (tally, differences, exchange) = Default::default();
+        let (tally, differences, exchange, joining, begun) = Default::default();
         let (instances, comparer) = (Instances::of(version), Comparer::new(stage));
-        Self { instances, tally, differences, is_shadow, faults_in_a_row: 0, comparer, exchange }
+        Self {
+            instances,
+            joining,
+            tally,
+            differences,
+            is_shadow,
+            has_joined: false,
+            begun,
+            faults_in_a_row: 0,
+            comparer,
+            exchange,
+        }
     }
 
     pub fn number(&self) -> u64 {
         self.instances.version.number
     }
 
-    /// Makes the instance for a partition from the state that was committed last, unless it has one.
-    pub fn join(&mut self, partition: u32, state: Option<&Bytes>) -> Result<(), Fault> {
-        self.instances.get(partition, state).map(|_| ())
+    /// Begins to have instances made for the partitions that have none, with the states that were committed last.
+    pub fn join<'a>(&mut self, partitions: impl Iterator<Item = (u32, Option<&'a Bytes>)>) -> io::Result<()> {
+        let begun = Instant::now();
+        if self.joining.begin(&self.instances, partitions)? {
+            self.begun += begun.elapsed();
+        }
+        Ok(())
     }
 
-    /// Handles what the live version has just handled. Does nothing in a partition that it has not joined.
+    /// Whether it has seen all that the live version has.
+    pub fn is_current(&self) -> bool {
+        self.joining.is_over()
+    }
+
+    /// Handles some of what was missed in a partition.
+    pub fn catch_up(&mut self, stage: &Stage, writers: &mut Writers, partition: u32) -> Result<(), Broken> {
+        let version = self.instances.version.clone();
+        for _ in 0..CATCH_UP {
+            let next = self.joining.next(&mut self.instances, partition);
+            let next = next.map_err(|fault| Broken { fault, offset: 0, records: 0, time: None })?;
+            let (Some(Missed { batch, indices }), Some(instance)) = (next, self.instances.existing(partition)) else {
+                return Ok(());
+            };
+            self.exchange.begin(&version.plan, indices.len());
+            let about = About { batch: &batch, topic: &stage.from, partition };
+            // What it cannot read of them is no other than what it cannot read in its trial.
+            let bad = &mut Vec::new();
+            let mut intake = Intake { exchange: &mut self.exchange, writers, plan: &version.plan, about, bad };
+            let _ = intake.take(indices.iter().copied());
+            if !self.exchange.is_empty() {
+                let called = instance.call(&mut self.exchange, &version.plan, batch.arena());
+                called.map_err(|fault| Broken::at(fault, &batch, indices.iter().copied(), None))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles what the live version has just handled, or keeps it for later in a partition where it has not seen all before
+    /// it. Does nothing in one that it was never told to join.
     pub fn follow(
         &mut self,
         (stage, writers, session): (&Stage, &mut Writers, &dyn Session),
         partition: u32,
         called: Called<'_>,
         live: &Live<'_>,
-    ) -> Result<Result<(), Fault>, Stop> {
+    ) -> Result<Result<(), Broken>, Stop> {
         let version = self.instances.version.clone();
-        let Some(instance) = self.instances.existing(partition) else { return Ok(Ok(())) };
         let batch = called.batch;
+        if self.joining.lacks(&version, partition) {
+            let missed = Missed { batch: batch.clone(), indices: live.exchange.indices().collect() };
+            self.joining.miss(&version, partition, missed);
+            return Ok(self.catch_up(stage, writers, partition));
+        }
+        let Some(instance) = self.instances.existing(partition) else { return Ok(Ok(())) };
+        let broken = |fault| Ok(Err(Broken::at(fault, batch, live.exchange.indices(), Some(live.time))));
         let about = About { batch, topic: &stage.from, partition };
         self.exchange.begin(&version.plan, live.exchange.len());
         let mut bad = Vec::new();
@@ -81,7 +163,7 @@ impl Candidate {
         if !self.exchange.is_empty()
             && let Err(fault) = instance.call(&mut self.exchange, &version.plan, batch.arena())
         {
-            return Ok(Err(fault));
+            return broken(fault);
         }
         let (records, time) = (live.exchange.len() as u64, begun.elapsed());
         self.tally.batches += 1;
@@ -95,7 +177,7 @@ impl Candidate {
         // As if it were to be written: keys and sizes count too.
         let made = match answered(stage, &version, &mut self.exchange, session, called)? {
             Ok(made) => made,
-            Err(fault) => return Ok(Err(fault)),
+            Err(fault) => return broken(fault),
         };
         self.tally.candidate.errors += made.bad.len() as u64;
         Ok(Ok(()))
@@ -103,27 +185,49 @@ impl Candidate {
 
     /// Whether it goes on after a fault, which is counted then: a shadow does, with the committed state from the next step
     /// on. One that takes too long does not, as the stream would wait for it each time.
-    pub fn survives(&mut self, stage: &Stage, partition: u32, live: &Live<'_>, batch: &Batch, fault: &Fault) -> bool {
+    pub fn survives(&mut self, stage: &Stage, partition: u32, broken: &Broken) -> bool {
         self.faults_in_a_row += 1;
+        let Broken { fault, offset, records, time } = broken;
         let is_slow = fault.kind == FaultKind::Timeout;
-        if !self.is_shadow || is_slow || self.faults_in_a_row > MAX_FAULTS_IN_A_ROW {
+        let is_made = *records > 0;
+        if !self.is_shadow || is_slow || !is_made || self.faults_in_a_row > MAX_FAULTS_IN_A_ROW {
             return false;
         }
         self.instances.drop_failed(partition);
-        let records = live.exchange.len() as u64;
+        self.joining.forget(&self.instances.version, partition);
         self.tally.batches += 1;
-        self.tally.live.call(records, live.time);
+        match time {
+            Some(time) => self.tally.live.call(*records, *time),
+            None => self.tally.live.records += records,
+        }
         self.tally.candidate.records += records;
         self.tally.candidate.errors += records;
-        let first = live.exchange.indices().next().map_or(0, |index| batch.entries()[index].offset);
-        self.differences.failed(records, |what| Example {
+        self.differences.failed(*records, |what| Example {
             partition,
-            offset: first,
+            offset: *offset,
             topic: stage.from.clone(),
             what,
             live: None,
             candidate: Some(fault.to_string().into()),
         });
         true
+    }
+
+    /// The partition has another state now, or is gone.
+    pub fn forget(&mut self, partition: u32) {
+        self.instances.forget(partition);
+        self.joining.forget(&self.instances.version, partition);
+    }
+
+    /// What was handled in the open step has not happened.
+    pub fn aborted(&mut self) {
+        self.instances.forget_all();
+        self.joining.forget_all(&self.instances.version);
+    }
+
+    /// Its instances that have seen all that the live version has, and how long the worker did nothing else for them.
+    pub fn into_instances(mut self) -> (Instances, Duration) {
+        self.joining.slots().for_each(|slot| self.instances.drop_slot(slot));
+        (self.instances, self.begun + self.joining.waited)
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Change {
     is_due: bool,
     /// Since when records wait.
     held: Option<Instant>,
-    /// How long the worker did nothing else for the candidate.
+    /// How long the worker did nothing else for the version that is live.
     pause: Duration,
     /// What is to be written down, and what stands in the open step.
     notes: Vec<Entry>,
@@ -140,7 +140,7 @@ impl StageTask {
             }
             match &orders.trial {
                 Some(version) if self.live.version.number == orders.live.number || orders.returns => {
-                    self.join(version.clone(), orders.is_shadow, begun);
+                    self.join(version.clone(), orders.is_shadow);
                 }
                 _ => self.candidate = None,
             }
@@ -170,25 +170,34 @@ impl StageTask {
         }
     }
 
-    /// Gives the candidate what it does not have yet: an instance for each partition, with the committed state.
-    fn join(&mut self, version: Arc<Version>, is_shadow: bool, begun: Instant) {
+    /// Has the candidate made what it does not have yet, an instance for each partition with the committed state, and goes on
+    /// with having it catch up.
+    fn join(&mut self, version: Arc<Version>, is_shadow: bool) {
         let number = version.number;
-        let is_new = self.candidate.as_ref().is_none_or(|candidate| candidate.number() != number);
-        if is_new {
+        if self.candidate.as_ref().is_none_or(|candidate| candidate.number() != number) {
             self.candidate = Some(Candidate::new(&self.stage, version, is_shadow));
         }
         let Some(candidate) = &mut self.candidate else { return };
         candidate.is_shadow = is_shadow;
-        for (partition, known) in &self.partitions {
-            if let Err(fault) = candidate.join(*partition, known.committed.as_ref()) {
-                self.candidate = None;
-                self.change.fails(number, &fault.to_string());
-                return;
+        let committed = self.partitions.iter().map(|(partition, known)| (*partition, known.committed.as_ref()));
+        let mut failed = candidate.join(committed).err().map(|error| format!("no thread to make it: {error}"));
+        for partition in self.partitions.keys() {
+            if let Err(broken) = candidate.catch_up(&self.stage, &mut self.writers, *partition)
+                && !candidate.survives(&self.stage, *partition, &broken)
+            {
+                failed.get_or_insert(broken.fault.to_string());
             }
         }
-        if is_new {
-            self.change.pause = begun.elapsed();
-            self.change.post.joined(number);
+        match failed {
+            Some(why) => {
+                self.candidate = None;
+                self.change.fails(number, &why);
+            }
+            None if candidate.is_current() && !candidate.has_joined => {
+                candidate.has_joined = true;
+                self.change.post.joined(number);
+            }
+            None => {}
         }
     }
 
@@ -196,10 +205,9 @@ impl StageTask {
     /// has, until the director has the others come back to it.
     fn switch(&mut self, orders: &Orders, begun: Instant) -> Result<(), Stop> {
         let number = orders.live.number;
-        let candidate = self.candidate.take();
-        let mut instances = match candidate {
-            Some(candidate) if candidate.number() == number => candidate.instances,
-            _ => Instances::of(orders.live.clone()),
+        let (mut instances, pause) = match self.candidate.take() {
+            Some(candidate) if candidate.number() == number => candidate.into_instances(),
+            _ => (Instances::of(orders.live.clone()), Duration::ZERO),
         };
         for (partition, known) in &self.partitions {
             if let Err(fault) = instances.get(*partition, known.committed.as_ref()) {
@@ -216,7 +224,7 @@ impl StageTask {
         self.change.guarded = Side::default();
         self.change.is_due = true;
         self.change.post.switched(number);
-        self.change.pause += begun.elapsed();
+        self.change.pause = pause + begun.elapsed();
         let pause_us = self.change.pause.as_micros() as u64;
         tracing::debug!(stage = self.stage.name, version = number, pause_us, "switched");
         Ok(())

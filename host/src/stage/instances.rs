@@ -30,14 +30,13 @@ impl Instances {
     pub fn get(&mut self, partition: u32, state: Option<&Bytes>) -> Result<&mut Instance, Fault> {
         match self.by_slot.entry(slot(&self.version, partition)) {
             Entry::Occupied(found) => Ok(found.into_mut()),
-            Entry::Vacant(place) => {
-                let mut instance = Instance::new(&self.version.module, &self.version.settings)?;
-                if let Some(state) = state {
-                    instance.restore(state)?;
-                }
-                Ok(place.insert(instance))
-            }
+            Entry::Vacant(place) => Ok(place.insert(made(&self.version, state)?)),
         }
+    }
+
+    /// Whether there is an instance for a partition.
+    pub fn has(&self, partition: u32) -> bool {
+        self.by_slot.contains_key(&slot(&self.version, partition))
     }
 
     /// The instance for a partition, if there is one.
@@ -45,9 +44,19 @@ impl Instances {
         self.by_slot.get_mut(&slot(&self.version, partition))
     }
 
+    /// Takes an instance for a partition that has none.
+    pub fn put(&mut self, partition: u32, instance: Instance) {
+        self.by_slot.insert(slot(&self.version, partition), instance);
+    }
+
     /// Drops the instance for a partition, which has failed.
     pub fn drop_failed(&mut self, partition: u32) {
         self.by_slot.remove(&slot(&self.version, partition));
+    }
+
+    /// Drops the instance of a slot.
+    pub fn drop_slot(&mut self, slot: u32) {
+        self.by_slot.remove(&slot);
     }
 
     /// The partition has another state now, or is gone.
@@ -63,6 +72,16 @@ impl Instances {
     }
 }
 
-fn slot(version: &Version, partition: u32) -> u32 {
+/// A new instance, with this state.
+pub(super) fn made(version: &Version, state: Option<&Bytes>) -> Result<Instance, Fault> {
+    let mut instance = Instance::new(&version.module, &version.settings)?;
+    if let Some(state) = state {
+        instance.restore(state)?;
+    }
+    Ok(instance)
+}
+
+/// Which instance a partition has.
+pub(super) fn slot(version: &Version, partition: u32) -> u32 {
     if version.module.is_stateful() { partition } else { SHARED }
 }

@@ -12,6 +12,7 @@ mod change;
 mod emit;
 mod instances;
 mod intake;
+mod joining;
 mod key;
 mod search;
 mod task;

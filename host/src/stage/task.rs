@@ -184,13 +184,13 @@ impl StageTask {
         let Some(candidate) = &mut self.candidate else { return Ok(()) };
         let live = Live { version: &self.live.version, exchange: &self.exchange, time };
         let with = (&*self.stage, &mut self.writers, session);
-        if let Err(fault) = candidate.follow(with, partition, called, &live)? {
-            if candidate.survives(&self.stage, partition, &live, called.batch, &fault) {
+        if let Err(broken) = candidate.follow(with, partition, called, &live)? {
+            if candidate.survives(&self.stage, partition, &broken) {
                 return Ok(());
             }
             let number = candidate.number();
             self.candidate = None;
-            self.change.fails(number, &fault.to_string());
+            self.change.fails(number, &broken.fault.to_string());
         }
         Ok(())
     }
@@ -277,7 +277,7 @@ impl Task for StageTask {
     fn assigned(&mut self, partition: u32, state: Option<Bytes>, _: Option<&str>) -> Result<(), Stop> {
         self.live.forget(partition);
         if let Some(candidate) = &mut self.candidate {
-            candidate.instances.forget(partition);
+            candidate.forget(partition);
         }
         let known = self.partitions.entry(partition).or_default();
         (known.committed, known.checkpoint, known.touched) = (state, None, false);
@@ -289,7 +289,7 @@ impl Task for StageTask {
         self.partitions.remove(&partition);
         self.live.forget(partition);
         if let Some(candidate) = &mut self.candidate {
-            candidate.instances.forget(partition);
+            candidate.forget(partition);
         }
     }
 
@@ -411,7 +411,7 @@ impl Task for StageTask {
         self.live.forget_all();
         // What it saw of the step has not happened; it is given the committed state again.
         if let Some(candidate) = &mut self.candidate {
-            candidate.instances.forget_all();
+            candidate.aborted();
         }
         for known in self.partitions.values_mut() {
             (known.checkpoint, known.touched, known.fencing) = (None, false, None);

@@ -3,7 +3,7 @@
 //! A topic is filled with processed products, and the analyzer, or another module for its place, reads all of it: without a
 //! swap, then with one a second, in turn. Each swap is to a module with other bytes, which is compiled while the stream flows.
 //! After that it is swapped again and again while records come at a steady rate. Pauses are those that the workers write
-//! down themselves: the making of instances with the state, and the switch.
+//! down themselves: how long they did nothing else, which is the handing over of the states, and the switch.
 //!
 //! ```text
 //! cargo run --release --package bench --bin swap -- [RECORDS] [SWAPS] [MODULE]
@@ -29,8 +29,8 @@ use host::swap::{self, Ledger};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const RECORDS: u64 = 10_000_000;
-/// So many that the state of each of the two partitions has about a mebibyte.
-const PRODUCTS: u32 = 60_000;
+/// So many that the state of each of the two partitions has more than a mebibyte.
+const PRODUCTS: u32 = 120_000;
 const STAGE: &str = "analyzer";
 const ROUNDS: u32 = 3;
 /// Swaps while records come steadily.
@@ -46,6 +46,7 @@ struct Stand {
 }
 
 fn main() -> Result<()> {
+    host::allocator::keep_freed();
     let mut arguments = std::env::args().skip(1);
     let mut number = |what: &str, usual: u64| match arguments.next() {
         Some(typed) => typed.parse().with_context(|| format!("`{typed}` is not a number of {what}")),
