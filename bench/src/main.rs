@@ -42,6 +42,7 @@ struct Spent {
 }
 
 fn main() -> Result<()> {
+    host::allocator::keep_freed();
     let records = match std::env::args().nth(1) {
         Some(typed) => typed.parse().with_context(|| format!("`{typed}` is not a number of records"))?,
         None => RECORDS,

@@ -1,5 +1,6 @@
 //! The host: a stream processor that runs sandboxed WebAssembly modules on Avro topics.
 
+pub mod allocator;
 pub mod aside;
 pub mod cli;
 pub mod command;

@@ -71,6 +71,7 @@ struct Product {
 }
 
 fn main() -> Result<()> {
+    host::allocator::keep_freed();
     let nodes = env::var("CASSANDRA_NODES").context("CASSANDRA_NODES names no node: see bench/README.md")?;
     let typed: Vec<String> = env::args().skip(1).collect();
     let number = |text: &str| text.parse::<u64>().with_context(|| format!("`{text}` is not a number"));

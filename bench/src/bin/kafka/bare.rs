@@ -26,18 +26,18 @@ use super::{Clock, Figures, Job, PARTITIONS, SELDOM};
 const BATCH: usize = 1_000;
 const TIMEOUT_MS: i32 = 60_000;
 
-/// What becomes of the times of records.
+/// What of a record goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Times {
-    /// A batch of records is produced by one call, which cannot set them: they are those of producing.
-    Lost,
-    /// Records are produced one by one.
-    Kept,
+pub enum Kept {
+    /// Key and value. A batch of records is produced by one call, which cannot set times and headers.
+    Bytes,
+    /// Time and headers too, as the host keeps them. librdkafka is asked for those of each record, and given each record alone.
+    All,
 }
 
 struct Bare {
     topic: String,
-    times: Times,
+    kept: Kept,
     consumer: BaseConsumer,
     queue: *mut sys::rd_kafka_queue_t,
     producer: *mut sys::rd_kafka_t,
@@ -60,9 +60,9 @@ struct Epoch {
     closed_at: Option<[i64; PARTITIONS as usize]>,
 }
 
-pub fn at_least_once(job: &Job, times: Times) -> Result<Figures> {
+pub fn at_least_once(job: &Job, kept: Kept) -> Result<Figures> {
     // Not dropped: a client waits for its queues, and the process ends after this.
-    let mut bare = ManuallyDrop::new(Bare::new(job, false, times)?);
+    let mut bare = ManuallyDrop::new(Bare::new(job, false, kept)?);
     let (mut clock, mut seen, mut closed) = (Clock::default(), 0, Instant::now());
     while seen < job.records {
         seen += bare.pass_on()?;
@@ -84,7 +84,7 @@ pub fn at_least_once(job: &Job, times: Times) -> Result<Figures> {
 }
 
 pub fn exactly_once(job: &Job, commit: Duration) -> Result<Figures> {
-    let mut bare = ManuallyDrop::new(Bare::new(job, true, Times::Lost)?);
+    let mut bare = ManuallyDrop::new(Bare::new(job, true, Kept::All)?);
     let (mut clock, mut seen, mut begun) = (Clock::default(), 0, Instant::now());
     bare.begin()?;
     while seen < job.records {
@@ -102,7 +102,7 @@ pub fn exactly_once(job: &Job, commit: Duration) -> Result<Figures> {
 }
 
 impl Bare {
-    fn new(job: &Job, transactional: bool, times: Times) -> Result<Self> {
+    fn new(job: &Job, transactional: bool, kept: Kept) -> Result<Self> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &job.brokers)
             .set("group.id", &job.to)
@@ -154,7 +154,7 @@ impl Bare {
         consumer.assign(&list)?;
         let bare = Self {
             topic: job.from.clone(),
-            times,
+            kept,
             consumer,
             queue,
             producer,
@@ -189,6 +189,12 @@ impl Bare {
                 let key = std::slice::from_raw_parts(message.key.cast::<u8>(), message.key_len);
                 (key, sys::rd_kafka_message_timestamp(message, ptr::null_mut()))
             };
+            if self.kept == Kept::All {
+                let mut headers = ptr::null_mut();
+                // SAFETY: the message is alive, and keeps what it has.
+                unsafe { sys::rd_kafka_message_headers(message, &mut headers) };
+                ensure!(headers.is_null(), "the generated records have no headers, and this one has some");
+            }
             self.positions[message.partition as usize] = message.offset + 1;
             let partition = partition_of(key, PARTITIONS) as usize;
             self.groups[partition].push(sys::rd_kafka_message_t {
@@ -220,7 +226,7 @@ impl Bare {
     fn produce(&mut self, partition: usize) -> Result<()> {
         let mut done = 0;
         while done < self.groups[partition].len() {
-            if self.times == Times::Kept {
+            if self.kept == Kept::All {
                 // SAFETY: as below.
                 while done < self.groups[partition].len()
                     && unsafe { produce_timed(self.producer, self.to, &self.groups[partition][done]) }
