@@ -119,6 +119,18 @@ fn a_module_with_a_schema_is_a_pipe() {
 }
 
 #[test]
+fn a_pipe_gives_answers_as_records_come_and_ends_when_it_is_told_to() {
+    let folder = without_pipeline();
+    let mut running = folder.start(&["run", "--module", MODULE, "--schema", SCHEMA]);
+    for n in 1..=2 {
+        running.press(&(line(n) + "\n"));
+        running.wait_until_shown("an answer", |shown| shown.matches('\n').count() == n);
+    }
+    running.interrupt();
+    assert_eq!(running.end().must_end(0).stdout.lines().count(), 2);
+}
+
+#[test]
 fn settings_reach_the_module_of_a_pipe_or_are_refused() {
     let folder = without_pipeline();
     let analyzer = ["--module", "modules/analyzer.wasm", "--schema", "processed.avsc"];

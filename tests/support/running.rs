@@ -62,10 +62,10 @@ impl Running {
         let _ = stdin.write_all(text.as_bytes());
     }
 
-    /// Presses keys on its terminal.
+    /// Writes to its standard input, after which more may come, or presses keys on its terminal.
     pub fn press(&mut self, keys: &str) {
-        let stdin = self.child.stdin.as_mut().expect("a terminal");
-        stdin.write_all(keys.as_bytes()).and_then(|()| stdin.flush()).expect("the terminal is there");
+        let stdin = self.child.stdin.as_mut().expect("standard input");
+        stdin.write_all(keys.as_bytes()).and_then(|()| stdin.flush()).expect("somebody reads it");
     }
 
     /// What it has said on standard error so far.
