@@ -119,16 +119,22 @@ fn a_running_log_can_be_looked_at_but_not_written_by_others() {
     assert_eq!(looking.topics().unwrap().len(), 1);
     assert_eq!(looking.committed("g", "t").unwrap(), [(0, 0)]);
     let topic = NewTopic { name: "u".to_owned(), partitions: 1, retention: Default::default() };
-    assert!(looking.create_topic(&topic).is_err());
-    assert!(looking.join(member("g", Some("t"))).is_err());
-    assert!(looking.ensure_table(&counts("counts")).is_err());
+    let refused = [
+        looking.create_topic(&topic).err(),
+        looking.join(member("g", Some("t"))).err(),
+        looking.ensure_table(&counts("counts")).err(),
+    ];
+    for error in refused {
+        assert!(matches!(&error, Some(LogError::ReadOnly { path }) if path.ends_with(".db")), "{error:?}");
+    }
     assert_eq!(log.topics().unwrap().len(), 1);
 }
 
 #[test]
 fn a_log_that_is_not_there_cannot_be_looked_at() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(EmbeddedLog::open_read_only(file(&folder)).is_err());
+    let error = EmbeddedLog::open_read_only(file(&folder)).err();
+    assert!(matches!(&error, Some(LogError::Missing { path }) if path.ends_with(".db")), "{error:?}");
     assert!(!file(&folder).exists(), "looking at a log made one");
 }
 

@@ -447,7 +447,9 @@ mod tests {
 
     #[test]
     fn garbage_is_an_error() {
-        assert!(Schema::parse("{").is_err());
-        assert!(Schema::parse(r#"{"type":"record","name":"R","fields":[{"name":"x","type":"Missing"}]}"#).is_err());
+        let refused = |json: &str| Schema::parse(json).expect_err(json).to_string();
+        let missing = r#"{"type":"record","name":"R","fields":[{"name":"x","type":"Missing"}]}"#;
+        assert!(refused("{").starts_with("not an Avro schema: "), "{}", refused("{"));
+        assert!(refused(missing).contains("Missing"), "{}", refused(missing));
     }
 }

@@ -179,14 +179,15 @@ fn the_feed_of_the_example_is_a_generated_one() {
 #[test]
 fn options_that_make_no_sense_are_refused() {
     let default = GeneratorOptions::default;
-    for options in [
-        GeneratorOptions { products: 0, ..default() },
-        GeneratorOptions { categories: 0, ..default() },
-        GeneratorOptions { products: u32::MAX, ..default() },
-        GeneratorOptions { invalid: -0.1, ..default() },
-        GeneratorOptions { outliers: f64::NAN, ..default() },
+    for (options, said) in [
+        (GeneratorOptions { products: 0, ..default() }, "`products` is 0, but must be from 1 to "),
+        (GeneratorOptions { categories: 0, ..default() }, "`categories` is 0, but must be from 1 to "),
+        (GeneratorOptions { products: u32::MAX, ..default() }, "`products` is 4294967295, but must be from 1 to "),
+        (GeneratorOptions { invalid: -0.1, ..default() }, "`invalid` is -0.1, but must be a share from 0 to 1"),
+        (GeneratorOptions { outliers: f64::NAN, ..default() }, "`outliers` is NaN, but must be a share from 0 to 1"),
     ] {
-        assert!(Generator::new(&options).is_err(), "{options:?}");
+        let error = Generator::new(&options).err().map(|error| error.to_string());
+        assert!(error.as_ref().is_some_and(|error| error.starts_with(said)), "{options:?}: {error:?}");
     }
 }
 

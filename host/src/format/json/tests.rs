@@ -166,12 +166,16 @@ fn deep_or_endless_values_are_refused() {
     let tree = schema(&tree);
     let datum = [vec![2; 100], vec![0; 101]].concat();
     let mut out = Vec::new();
-    assert!(write_json(&tree, &datum, JsonStyle::Plain, &mut out).is_err());
+    let refused = write_json(&tree, &datum, JsonStyle::Plain, &mut out).expect_err("deep").to_string();
+    assert!(refused.contains("nested deeper than 128 levels"), "{refused}");
     assert!(out.is_empty());
     let nulls = schema(&json!({"type":"array","items":"null"}));
-    assert!(write_json(&nulls, &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0], JsonStyle::Plain, &mut out).is_err());
+    let endless = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0];
+    let refused = write_json(&nulls, &endless, JsonStyle::Plain, &mut out).expect_err("endless").to_string();
+    assert!(refused.contains("items"), "{refused}");
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    assert!(parse_json(&nulls, deep.as_bytes(), JsonOptions::default(), &mut out).is_err());
+    let refused = parse_json(&nulls, deep.as_bytes(), JsonOptions::default(), &mut out).expect_err("deep").to_string();
+    assert!(refused.contains("recursion limit exceeded"), "{refused}");
 }
 
 #[test]
