@@ -34,6 +34,9 @@ struct Relocation {
 enum Target {
     Bytes(Arena, Span),
     Block(u32),
+    /// No bytes, with this alignment. The guest is asked for them nonetheless, as the Canonical ABI has it (`store_list`): it may
+    /// free what it is given, however small, and CPython's runtime does.
+    Nothing(u32),
 }
 
 /// Where bytes stand that the guest gets a copy of.
@@ -181,12 +184,7 @@ impl Heap {
     #[inline(always)]
     pub fn put_bytes(&mut self, place: Place, arena: Arena, span: Span) {
         self.put(place.at(4), span.len.to_le_bytes());
-        if span.len == 0 {
-            // What allocators of guests answer for nothing: a pointer that is not null and aligned.
-            self.put(place, 1u32.to_le_bytes());
-        } else {
-            self.point(place, Target::Bytes(arena, span));
-        }
+        self.point(place, if span.len == 0 { Target::Nothing(1) } else { Target::Bytes(arena, span) });
     }
 
     /// Notes that the pointer at `place` is to be set.
@@ -206,7 +204,7 @@ impl Heap {
     pub fn add_list(&mut self, place: Place, align: u32, size: u32, len: u32) -> Place {
         self.put(place.at(4), len.to_le_bytes());
         if len == 0 {
-            self.put(place, align.to_le_bytes());
+            self.point(place, Target::Nothing(align));
             return place;
         }
         let items = self.add_block(len as usize * size as usize, align);
@@ -228,7 +226,7 @@ impl Heap {
             // Nothing was added since it began.
             self.relocations.pop();
             self.blocks.pop();
-            self.put(place, align.to_le_bytes());
+            self.point(place, Target::Nothing(align));
         }
     }
 
@@ -246,16 +244,13 @@ impl Heap {
     ) -> Result<&[u32], M::Error> {
         self.addresses.clear();
         for block in &self.blocks {
-            self.addresses.push(if block.bytes == 0 {
-                block.align
-            } else {
-                memory.allocate(block.align, block.bytes)?
-            });
+            self.addresses.push(memory.allocate(block.align, block.bytes)?);
         }
         for Relocation { block, offset, target, address } in &mut self.relocations {
             *address = match target {
                 Target::Bytes(_, span) => memory.allocate(1, span.len as usize)?,
                 Target::Block(child) => self.addresses[*child as usize],
+                Target::Nothing(align) => memory.allocate(*align, 0)?,
             };
             let at = self.blocks[*block as usize].start + *offset as usize;
             self.image[at..at + 4].copy_from_slice(&address.to_le_bytes());
@@ -282,4 +277,51 @@ impl Heap {
 fn write_at(memory: &mut [u8], address: u32, source: &[u8], start: usize, len: usize) {
     let at = address as usize;
     memory[at..at + len].copy_from_slice(&source[start..start + len]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A guest that notes what it is asked for.
+    #[derive(Default)]
+    struct Noting {
+        memory: Vec<u8>,
+        asked: Vec<(u32, usize)>,
+    }
+
+    impl GuestMemory for Noting {
+        type Error = ();
+
+        fn allocate(&mut self, align: u32, bytes: usize) -> Result<u32, ()> {
+            self.asked.push((align, bytes));
+            let address = self.memory.len().next_multiple_of(align as usize);
+            self.memory.resize(address + bytes.max(1), 0xee);
+            Ok(address as u32)
+        }
+
+        fn bytes(&mut self) -> &mut [u8] {
+            &mut self.memory
+        }
+    }
+
+    #[test]
+    fn the_guest_is_asked_for_what_is_empty_too() {
+        let (mut heap, mut guest) = (Heap::default(), Noting::default());
+        heap.allow(1024);
+        let row = heap.add_block(32, 8);
+        heap.put_bytes(row, Arena::Input, Span { start: 0, len: 0 });
+        heap.put_bytes(row.at(8), Arena::Input, Span { start: 1, len: 2 });
+        heap.add_list(row.at(16), 8, 16, 0);
+        heap.begin_list(row.at(24), 4);
+        heap.end_list(row.at(24), 4, 0);
+        let tops = heap.lower_into(&mut guest, b"abc", b"", 1).expect("room").to_vec();
+        assert_eq!(guest.asked, [(8, 32), (1, 0), (1, 2), (8, 0), (4, 0)]);
+        let word =
+            |at: usize| u32::from_le_bytes(*guest.memory[tops[0] as usize + at..].first_chunk().expect("a word"));
+        assert_eq!([4, 12, 20, 28].map(word), [0, 2, 0, 0]);
+        let pointers = [0, 8, 16, 24].map(word);
+        assert!(pointers.iter().all(|pointer| *pointer >= 32) && pointers[2].is_multiple_of(8), "{pointers:?}");
+        assert_eq!(guest.memory[pointers[1] as usize..][..2], *b"bc");
+    }
 }
