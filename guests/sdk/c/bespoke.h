@@ -18,7 +18,8 @@
 #define BESPOKE_IS(string, text) bespoke_is((string).ptr, (string).len, (text))
 
 static inline bool bespoke_is(const uint8_t *bytes, size_t length, const char *text) {
-  return length == strlen(text) && memcmp(bytes, text, length) == 0;
+  /* What is empty may have no place at all, which memcmp does not take. */
+  return length == strlen(text) && (length == 0 || memcmp(bytes, text, length) == 0);
 }
 
 /* Makes room for a list, zeroed, which for an option is none. Null if it is empty. Ends the call if there is no memory: the
@@ -83,6 +84,69 @@ static inline size_t bespoke_decimal_bytes(int64_t number, uint8_t *bytes) {
   while (length < 8 && (number < -((int64_t)1 << (8 * length - 1)) || number >= (int64_t)1 << (8 * length - 1))) length++;
   for (size_t i = 0; i < length; i++) bytes[i] = (uint8_t)((uint64_t)number >> (8 * (length - 1 - i)));
   return length;
+}
+
+/* The same filled up to the size of a fixed. False if the number needs more. */
+static inline bool bespoke_decimal_fixed(int64_t number, uint8_t *bytes, size_t size) {
+  uint8_t shortest[8];
+  size_t length = bespoke_decimal_bytes(number, shortest);
+  if (length > size) return false;
+  memset(bytes, number < 0 ? 0xff : 0, size - length);
+  memcpy(bytes + size - length, shortest, length);
+  return true;
+}
+
+/* Room for a whole number of 64 bits as text, with a sign, a point, and up to 18 digits after it. */
+#define BESPOKE_DECIMAL 32
+
+/* A decimal with so many digits after the point, up to 18, as people read it; ended by a zero. */
+static inline const char *bespoke_decimal_text(int64_t number, int scale, char text[BESPOKE_DECIMAL]) {
+  uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
+  char *at = text + BESPOKE_DECIMAL - 1;
+  *at = 0;
+  for (int digits = 0; rest > 0 || digits <= scale; digits++) {
+    if (digits == scale && scale > 0) *--at = '.';
+    *--at = (char)('0' + rest % 10);
+    rest /= 10;
+  }
+  if (number < 0) *--at = '-';
+  return at;
+}
+
+/* Three numbers, none of which can be told by another (Avro's duration). */
+typedef struct {
+  uint32_t months;
+  uint32_t days;
+  uint32_t millis;
+} bespoke_duration_t;
+
+/* Bytes of a duration: its numbers, the lowest byte of each first. */
+#define BESPOKE_DURATION 12
+
+static inline bespoke_duration_t bespoke_duration(const uint8_t bytes[BESPOKE_DURATION]) {
+  uint32_t parts[3] = {0, 0, 0};
+  for (int i = 0; i < BESPOKE_DURATION; i++) parts[i / 4] |= (uint32_t)bytes[i] << 8 * (i % 4);
+  return (bespoke_duration_t){parts[0], parts[1], parts[2]};
+}
+
+static inline void bespoke_duration_bytes(bespoke_duration_t duration, uint8_t bytes[BESPOKE_DURATION]) {
+  const uint32_t parts[3] = {duration.months, duration.days, duration.millis};
+  for (int i = 0; i < BESPOKE_DURATION; i++) bytes[i] = (uint8_t)(parts[i / 4] >> 8 * (i % 4));
+}
+
+/* A moment or a time of day, cut into a day and what is left of it, also before 1970. `units` are those of a second: 1000 for
+   what Avro calls millis. */
+typedef struct {
+  int32_t day;
+  int32_t seconds;
+  int32_t fraction;
+} bespoke_moment_t;
+
+static inline bespoke_moment_t bespoke_moment(int64_t number, int32_t units) {
+  int32_t fraction = (int32_t)(number % units);
+  int64_t seconds = number / units - (fraction < 0);
+  int64_t day = seconds / 86400 - (seconds % 86400 < 0);
+  return (bespoke_moment_t){(int32_t)day, (int32_t)(seconds - day * 86400), fraction < 0 ? fraction + units : fraction};
 }
 
 /* Room for any number as text. */

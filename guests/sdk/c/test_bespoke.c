@@ -34,6 +34,47 @@ static void decimals_are_those_of_the_specification(void) {
   assert(!bespoke_unscaled(large, 9, &number));
 }
 
+static void a_fixed_is_filled_up(void) {
+  uint8_t bytes[3];
+  assert(bespoke_decimal_fixed(-1, bytes, 3) && memcmp(bytes, "\xff\xff\xff", 3) == 0);
+  assert(bespoke_decimal_fixed(32768, bytes, 3) && memcmp(bytes, "\0\x80\0", 3) == 0);
+  assert(!bespoke_decimal_fixed(32768, bytes, 2));
+}
+
+static void decimals_have_their_point(void) {
+  const struct {
+    int64_t number;
+    int scale;
+    const char *text;
+  } cases[] = {{0, 2, "0.00"}, {-5, 2, "-0.05"}, {12345, 4, "1.2345"}, {-120, 0, "-120"}, {0, 0, "0"},
+               {INT64_MIN, 18, "-9.223372036854775808"}, {INT64_MAX, 1, "922337203685477580.7"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char text[BESPOKE_DECIMAL];
+    assert(strcmp(bespoke_decimal_text(cases[i].number, cases[i].scale, text), cases[i].text) == 0);
+  }
+}
+
+static void durations_go_both_ways(void) {
+  const uint8_t bytes[BESPOKE_DURATION] = {1, 0, 0, 0, 2, 0, 0, 0, 3, 1, 0, 0xff};
+  bespoke_duration_t duration = bespoke_duration(bytes);
+  assert(duration.months == 1 && duration.days == 2 && duration.millis == 0xff000103);
+  uint8_t again[BESPOKE_DURATION];
+  bespoke_duration_bytes(duration, again);
+  assert(memcmp(bytes, again, sizeof bytes) == 0);
+}
+
+static void moments_are_cut_also_before_the_epoch(void) {
+  const struct {
+    int64_t number;
+    int32_t units, day, seconds, fraction;
+  } cases[] = {{0, 1000, 0, 0, 0}, {-1, 1000, -1, 86399, 999}, {86400000, 1000, 1, 0, 0}, {-86400000000, 1000000, -1, 0, 0},
+               {INT64_MIN, 1000000000, -106752, 763, 145224192}, {INT64_MAX, 1000000000, 106751, 85636, 854775807}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    bespoke_moment_t moment = bespoke_moment(cases[i].number, cases[i].units);
+    assert(moment.day == cases[i].day && moment.seconds == cases[i].seconds && moment.fraction == cases[i].fraction);
+  }
+}
+
 static void numbers_have_no_exponent(void) {
   const struct {
     double value;
@@ -52,6 +93,10 @@ static void numbers_have_no_exponent(void) {
 int main(void) {
   dates_go_both_ways();
   decimals_are_those_of_the_specification();
+  a_fixed_is_filled_up();
+  decimals_have_their_point();
+  durations_go_both_ways();
+  moments_are_cut_also_before_the_epoch();
   numbers_have_no_exponent();
   assert(BESPOKE_IS(((struct { const uint8_t *ptr; size_t len; }){(const uint8_t *)"abc", 3}), "abc"));
   puts("ok");

@@ -2,7 +2,10 @@
 //
 //   date                        dateOfDays, daysOfDate
 //   timestamp-millis, -micros   new Date(n), date.getTime(); dateOfMicros
-//   decimal                     unscaled, bytesOfUnscaled: a BigInt; decimalText: what people read
+//   time-millis, -micros        timeText: what people read
+//   decimal                     unscaled, bytesOfUnscaled: a BigInt; decimalText, decimalBytes: what people read
+//   decimal in a fixed          the same, with the size of the fixed
+//   duration                    durationOf, bytesOfDuration
 //   long beyond 2^53            declare it `string` in the WIT; BigInt(text), String(big)
 //
 // QuickJS has no TextEncoder: utf8 and textOf stand in.
@@ -21,11 +24,12 @@ export const unscaled = bytes => {
   return BigInt.asIntN(8 * bytes.length, number)
 }
 
-export const bytesOfUnscaled = number => {
+export const bytesOfUnscaled = (number, size) => {
   let length = 1
   while (BigInt.asIntN(8 * length, number) !== number) length += 1
-  const bytes = new Uint8Array(length)
-  for (let at = length - 1; at >= 0; at -= 1) {
+  if (length > size) throw new RangeError(`${number} needs ${length} bytes, and there are ${size}`)
+  const bytes = new Uint8Array(size ?? length)
+  for (let at = bytes.length - 1; at >= 0; at -= 1) {
     bytes[at] = Number(number & 0xffn)
     number >>= 8n
   }
@@ -39,12 +43,34 @@ export const decimalText = (bytes, scale) => {
   return (number < 0n ? '-' : '') + digits.slice(0, point) + (scale > 0 ? `.${digits.slice(point)}` : '')
 }
 
-export const decimalBytes = (text, scale) => {
+export const decimalBytes = (text, scale, size) => {
   const [, sign, whole, part = ''] = /^([+-]?)(\d+)(?:\.(\d*))?$/.exec(text) ?? []
   if (whole === undefined) throw new RangeError(`${text} is no decimal number`)
   if (/[^0]/.test(part.slice(scale))) throw new RangeError(`${text} has more than ${scale} digits after the point`)
   const number = BigInt(whole + part.slice(0, scale).padEnd(scale, '0'))
-  return bytesOfUnscaled(sign === '-' ? -number : number)
+  return bytesOfUnscaled(sign === '-' ? -number : number, size)
+}
+
+export const timeText = (units, digits) => {
+  const unit = 10 ** digits
+  const two = number => String(number % 60).padStart(2, '0')
+  const seconds = Math.floor(units / unit)
+  const part = String(units % unit).padStart(digits, '0')
+  return `${String(Math.floor(seconds / 3600)).padStart(2, '0')}:${two(Math.floor(seconds / 60))}:${two(seconds)}.${part}`
+}
+
+export const durationOf = bytes => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 12)
+  return { months: view.getUint32(0, true), days: view.getUint32(4, true), millis: view.getUint32(8, true) }
+}
+
+export const bytesOfDuration = duration => {
+  const view = new DataView(new ArrayBuffer(12))
+  for (const [at, number] of [duration.months, duration.days, duration.millis].entries()) {
+    if (!(Number.isInteger(number) && number >= 0 && number < 2 ** 32)) throw new RangeError(`${number} is not of 32 bits`)
+    view.setUint32(4 * at, number, true)
+  }
+  return new Uint8Array(view.buffer)
 }
 
 export const utf8 = text => {

@@ -30,6 +30,27 @@ test('decimals are those of the specification', () => {
   assert.throws(() => bespoke.decimalBytes('1e3', 2), RangeError)
 })
 
+test('a fixed is filled up', () => {
+  for (const [text, bytes] of [['-0.01', [255, 255, 255]], ['0', [0, 0, 0]], ['327.68', [0, 128, 0]]]) {
+    assert.deepEqual([...bespoke.decimalBytes(text, 2, 3)], bytes, text)
+  }
+  assert.throws(() => bespoke.decimalBytes('327.68', 2, 2), RangeError)
+})
+
+test('times of day have all digits of their unit', () => {
+  assert.equal(bespoke.timeText(0, 3), '00:00:00.000')
+  assert.equal(bespoke.timeText(86_399_999, 3), '23:59:59.999')
+  assert.equal(bespoke.timeText(3_661_000_007, 6), '01:01:01.000007')
+})
+
+test('durations go both ways', () => {
+  const bytes = Uint8Array.of(1, 0, 0, 0, 2, 0, 0, 0, 3, 1, 0, 0)
+  const duration = { months: 1, days: 2, millis: 259 }
+  assert.deepEqual(bespoke.durationOf(bytes), duration)
+  assert.deepEqual(bespoke.bytesOfDuration(duration), bytes)
+  for (const days of [-1, 0.5, 2 ** 32]) assert.throws(() => bespoke.bytesOfDuration({ ...duration, days }), RangeError)
+})
+
 test('longs beyond 2^53 are whole as BigInt', () => {
   const text = '9223372036854775807'
   assert.equal(String(BigInt(text)), text)

@@ -4,16 +4,24 @@ date                            date_of(days)                 days_of(date)
 time-millis, time-micros        time_of_millis, _micros       millis_of_time, micros_of_time
 timestamp-millis, -micros       of_millis, of_micros          to_millis, to_micros
 decimal                         decimal_of(bytes, scale)      decimal_bytes(number, scale)
+decimal in a fixed              the same                      decimal_bytes(number, scale, size)
+duration                        duration_of(bytes)            duration_bytes(months, days, millis)
+
+A datetime has whole microseconds: what is finer, of timestamp-nanos, stays a number.
 
 Nothing is rounded in silence: what does not fit is a ValueError. Only the standard library is used.
 """
 
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from struct import Struct
+from struct import error as StructError
 
 _EPOCH_DAY = date(1970, 1, 1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
+# Three numbers of 32 bits, the lowest byte first.
+_DURATION = Struct("<III")
 
 
 def date_of(days: int) -> date:
@@ -75,8 +83,8 @@ def decimal_of(unscaled: bytes, scale: int) -> Decimal:
     return Decimal((int(number < 0), digits, -scale))
 
 
-def decimal_bytes(number: Decimal, scale: int) -> bytes:
-    """The shortest bytes of a number with so many digits after the point."""
+def decimal_bytes(number: Decimal, scale: int, size: int | None = None) -> bytes:
+    """The bytes of a number with so many digits after the point: as many as a fixed has, or the shortest."""
     sign, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int):
         raise ValueError(f"{number} is no number")
@@ -91,4 +99,19 @@ def decimal_bytes(number: Decimal, scale: int) -> bytes:
     if sign:
         unscaled = -unscaled
     length = (unscaled if unscaled >= 0 else ~unscaled).bit_length() // 8 + 1
-    return unscaled.to_bytes(length, "big", signed=True)
+    if size is not None and length > size:
+        raise ValueError(f"{number} needs {length} bytes, and there are {size}")
+    return unscaled.to_bytes(size or length, "big", signed=True)
+
+
+def duration_of(value: bytes) -> tuple[int, int, int]:
+    """Months, days and milliseconds of a duration. None of them can be told by another."""
+    return _DURATION.unpack(value)
+
+
+def duration_bytes(months: int, days: int, millis: int) -> bytes:
+    """The twelve bytes of a duration."""
+    try:
+        return _DURATION.pack(months, days, millis)
+    except StructError as error:
+        raise ValueError(f"a duration has three numbers of 32 bits without a sign: {error}") from None

@@ -56,6 +56,21 @@ class Decimals(unittest.TestCase):
             with self.assertRaises(ValueError):
                 bespoke.decimal_bytes(Decimal(number), 2)
 
+    def test_a_fixed_is_filled_up(self):
+        for number, unscaled in [("-0.01", b"\xff\xff\xff"), ("0", b"\x00\x00\x00"), ("327.68", b"\x00\x80\x00")]:
+            self.assertEqual(bespoke.decimal_bytes(Decimal(number), 2, 3), unscaled)
+        with self.assertRaises(ValueError):
+            bespoke.decimal_bytes(Decimal("327.68"), 2, 2)
+
+
+class Durations(unittest.TestCase):
+    def test_they_go_both_ways(self):
+        value = b"\x01\x00\x00\x00\x02\x00\x00\x00\x03\x01\x00\x00"
+        self.assertEqual(bespoke.duration_of(value), (1, 2, 259))
+        self.assertEqual(bespoke.duration_bytes(1, 2, 259), value)
+        with self.assertRaises(ValueError):
+            bespoke.duration_bytes(0, -1, 0)
+
 
 if __name__ == "__main__":
     unittest.main()

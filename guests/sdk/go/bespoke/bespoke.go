@@ -5,16 +5,25 @@
 //	timestamp-millis        time.UnixMilli(n).UTC(), t.UnixMilli()
 //	timestamp-micros        time.UnixMicro(n).UTC(), t.UnixMicro()
 //	timestamp-nanos         time.Unix(0, n).UTC(), t.UnixNano()
-//	decimal                 Decimal, DecimalBytes
+//	decimal                 Decimal, DecimalBytes; DecimalFixed if it is in a fixed
+//	duration                DurationOf, Duration.Bytes
 package bespoke
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/big"
 	"time"
 )
 
-const secondsOfDay = 24 * 60 * 60
+const (
+	secondsOfDay  = 24 * 60 * 60
+	durationBytes = 12
+)
+
+// Duration has three numbers, none of which can be told by another.
+type Duration struct{ Months, Days, Millis uint32 }
 
 // Date is the midnight, in UTC, with which a day since 1970-01-01 begins.
 func Date(days int32) time.Time { return time.Unix(int64(days)*secondsOfDay, 0).UTC() }
@@ -52,6 +61,43 @@ func DecimalBytes(number *big.Rat, scale int) ([]byte, error) {
 	// As many bytes as -whole-1 needs with a bit for the sign; then the two's complement.
 	length := new(big.Int).Not(whole).BitLen()/8 + 1
 	return new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), uint(8*length)), whole).FillBytes(make([]byte, length)), nil
+}
+
+// DecimalFixed is the same in as many bytes as a fixed has. It is an error if these are too few.
+func DecimalFixed(number *big.Rat, scale, size int) ([]byte, error) {
+	shortest, err := DecimalBytes(number, scale)
+	if err != nil {
+		return nil, err
+	}
+	if len(shortest) > size {
+		return nil, fmt.Errorf("%s needs %d bytes, and there are %d", number.RatString(), len(shortest), size)
+	}
+	bytes := make([]byte, size)
+	if shortest[0]&0x80 != 0 {
+		for i := range bytes {
+			bytes[i] = 0xff
+		}
+	}
+	copy(bytes[size-len(shortest):], shortest)
+	return bytes, nil
+}
+
+// DurationOf is the duration with these twelve bytes.
+func DurationOf(bytes []byte) (Duration, error) {
+	if len(bytes) != durationBytes {
+		return Duration{}, fmt.Errorf("a duration has %d bytes, and not %d", durationBytes, len(bytes))
+	}
+	part := func(at int) uint32 { return binary.LittleEndian.Uint32(bytes[at:]) }
+	return Duration{Months: part(0), Days: part(4), Millis: part(8)}, nil
+}
+
+// Bytes are the twelve bytes of a duration.
+func (d Duration) Bytes() []byte {
+	bytes := make([]byte, 0, durationBytes)
+	for _, part := range []uint32{d.Months, d.Days, d.Millis} {
+		bytes = binary.LittleEndian.AppendUint32(bytes, part)
+	}
+	return bytes
 }
 
 func power(scale int) *big.Int {

@@ -35,3 +35,26 @@ func TestDecimalsAreThoseOfTheSpecification(t *testing.T) {
 		t.Error("rounded in silence")
 	}
 }
+
+func TestAFixedIsFilledUp(t *testing.T) {
+	for text, filled := range map[string][]byte{"-0.01": {255, 255, 255}, "0": {0, 0, 0}, "327.68": {0, 128, 0}} {
+		number, _ := new(big.Rat).SetString(text)
+		if got, err := DecimalFixed(number, 2, 3); err != nil || !bytes.Equal(got, filled) {
+			t.Errorf("%s is %v, %v", text, got, err)
+		}
+	}
+	if _, err := DecimalFixed(big.NewRat(32768, 100), 2, 2); err == nil {
+		t.Error("cut off in silence")
+	}
+}
+
+func TestDurationsGoBothWays(t *testing.T) {
+	twelve := []byte{1, 0, 0, 0, 2, 0, 0, 0, 3, 1, 0, 0}
+	duration, err := DurationOf(twelve)
+	if err != nil || duration != (Duration{Months: 1, Days: 2, Millis: 259}) || !bytes.Equal(duration.Bytes(), twelve) {
+		t.Error(duration, err)
+	}
+	if _, err := DurationOf(twelve[:11]); err == nil {
+		t.Error("eleven bytes are no duration")
+	}
+}
