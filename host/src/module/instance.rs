@@ -46,7 +46,7 @@ impl Instance {
         let raw = raw.and_then(|raw| store.data().check_time().map(|()| raw));
         let raw = raw.map_err(|e| fault(&store, "start", &e))?;
         let function = module.signature().function.name();
-        let bound = bind(module, &mut store, &raw, function).map_err(|e| fault(&store, function, &e))?;
+        let bound = bind(module, &mut store, &raw).map_err(|e| fault(&store, function, &e))?;
         let mut instance = Self { module: module.clone(), store, entry: bound.0, state: bound.1 };
         if module.configure {
             let refusal = instance.guarded("configure", |store| {
@@ -154,13 +154,9 @@ impl Instance {
     }
 }
 
-fn bind(
-    module: &Module,
-    store: &mut Store<State>,
-    raw: &Raw,
-    function: &str,
-) -> wasmtime::Result<(Entry, Option<StateFunctions>)> {
-    let func = raw.get_func(&mut *store, function).ok_or_else(|| wasmtime::format_err!("no export `{function}`"))?;
+fn bind(module: &Module, store: &mut Store<State>, raw: &Raw) -> wasmtime::Result<(Entry, Option<StateFunctions>)> {
+    let export = &*module.export;
+    let func = raw.get_func(&mut *store, export).ok_or_else(|| wasmtime::format_err!("no export `{export}`"))?;
     let entry = Entry::new(&mut *store, &func, module.signature())?;
     let state = match module.state {
         None => None,

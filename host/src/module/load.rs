@@ -29,6 +29,8 @@ pub struct Module {
     pub(super) name: Arc<str>,
     pub(super) lines: Rate,
     signature: Signature,
+    /// The name of the function that is called.
+    pub(super) export: Arc<str>,
     digest: String,
     size_bytes: usize,
     imports: Vec<String>,
@@ -172,6 +174,7 @@ impl Module {
             time: sandbox.time.clone(),
             limits,
             name: name.into(),
+            export: which.name().into(),
             signature,
             digest: digest_of(bytes),
             size_bytes: bytes.len(),
@@ -185,6 +188,21 @@ impl Module {
     #[must_use]
     pub fn limited(&self, limits: Limits) -> Self {
         Self { limits, ..self.clone() }
+    }
+
+    /// The same module, but one of its other exports is called in the place of its function. A stage never does that; tests do
+    /// with a module that has a function for each of many types, which is compiled once for all of them.
+    ///
+    /// # Errors
+    /// If there is no such function, or the contract does not know its type.
+    pub fn calling(&self, function: Function, export: &str) -> Result<Self, LoadError> {
+        let path = PathBuf::from(&*self.name);
+        let ty = self.pre.component().component_type();
+        let Some(ComponentItem::ComponentFunc(func)) = ty.get_export(&self.engine, export).map(|e| e.ty) else {
+            return Err(LoadError::Exports { path, what: format!("it exports no function `{export}`") });
+        };
+        let signature = Signature::of(function, &func).map_err(|source| LoadError::Signature { path, source })?;
+        Ok(Self { signature, export: export.into(), ..self.clone() })
     }
 
     /// The type of its function.

@@ -99,18 +99,41 @@ pub fn test(args: &TestArgs, out: &mut dyn Write) -> Result<bool> {
     run_all(&project, &cases, args, out)
 }
 
+/// Runs the cases of a folder over a module that sees this time, and tells of each. False if one failed.
+///
+/// # Errors
+/// If a case cannot be read, or the module does not fit its schemas.
+pub fn run_cases(module: &Module, time: &VirtualTime, cases: &Path, out: &mut dyn Write) -> Result<bool> {
+    let cases = case::folders(cases)?.iter().map(|folder| Case::read(folder)).collect::<Result<Vec<_>>>()?;
+    tell(module, &reports(module, time, &cases, false)?, out)
+}
+
 /// Runs cases one after the other, and tells of each.
 fn run_all(project: &Project, cases: &[Case], args: &TestArgs, out: &mut dyn Write) -> Result<bool> {
     let time = VirtualTime::default();
     let module = Module::load(&sandbox()?.within(time.clone()), project.module()?, Limits::default())?;
-    let reports = std::thread::scope(|scope| {
-        let work = || cases.iter().map(|case| report(&module, case, &time, args.bless)).collect::<Result<Vec<_>>>();
+    let reports = reports(&module, &time, cases, args.bless)?;
+    let is_good = tell(&module, &reports, out)?;
+    if let Some(path) = &args.junit {
+        let reports: Vec<Report> = reports.into_iter().map(Reported::into_report).collect();
+        junit::write(path, module.name(), &reports)?;
+    }
+    Ok(is_good)
+}
+
+fn reports(module: &Module, time: &VirtualTime, cases: &[Case], bless: bool) -> Result<Vec<Reported>> {
+    std::thread::scope(|scope| {
+        let work = || cases.iter().map(|case| report(module, case, time, bless)).collect();
         // Modules may use more stack than the main thread is sure to have.
         let thread = std::thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn_scoped(scope, work)?;
         thread.join().map_err(|_| anyhow!("the worker panicked; this is a bug of the host"))?
-    })?;
+    })
+}
+
+/// Tells of cases that have run. False if one failed.
+fn tell(module: &Module, reports: &[Reported], out: &mut dyn Write) -> Result<bool> {
     let paint = Paint { is_on: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
-    for report in &reports {
+    for report in reports {
         let (word, color) = match (&report.failure, &report.blessed[..]) {
             (Some(_), _) => ("FAILED", RED),
             (None, []) => ("ok", GREEN),
@@ -133,12 +156,7 @@ fn run_all(project: &Project, cases: &[Case], args: &TestArgs, out: &mut dyn Wri
     if !failed.is_empty() {
         writeln!(out, "`-` was expected, `+` came; where what came is right, `host test --bless` writes it down")?;
     }
-    let is_good = failed.is_empty();
-    if let Some(path) = &args.junit {
-        let reports: Vec<Report> = reports.into_iter().map(Reported::into_report).collect();
-        junit::write(path, module.name(), &reports)?;
-    }
-    Ok(is_good)
+    Ok(failed.is_empty())
 }
 
 /// A case that has run.
