@@ -54,7 +54,8 @@ static char *ended(const char *text, size_t length) {
 
 static char *reason(const char *format, const char *what) {
   size_t size = strlen(format) + strlen(what) + 1;
-  char *text = ended("", size);
+  char *text = malloc(size);
+  if (text == NULL) abort();
   snprintf(text, size, format, what);
   return text;
 }

@@ -1,4 +1,4 @@
-// Run with: node --test guests/typescript/processor (Node 22.18 or later, which takes TypeScript as it is), or bundle it first.
+// `make guests-test` bundles and runs it; Node from 22.18 on takes it as it is: node --test guests/typescript/processor
 
 import assert from 'node:assert/strict'
 import test from 'node:test'
