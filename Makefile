@@ -8,11 +8,15 @@ TARGET := wasm32-wasip2
 EXAMPLE := examples/products
 PIPELINE := $(EXAMPLE)/pipeline.toml
 MODULES := $(EXAMPLE)/modules
+# Where `host build` keeps the tools that it fetches.
+TOOLS := $(or $(BESPOKE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bespoke/tools)
 # Built modules. Given to cargo by name, so that the benches and tests find them whatever the environment says.
 GUESTS := guests/target
 # The reference modules in every language, by language and name.
 BUILT := guests/built
 LANGUAGES := python typescript go c
+# The sample modules that all languages have. Those of the example are the first two.
+SAMPLES := processor analyzer orders shapes
 SERVICES := python3 tests/services/services.py
 # Tests that take minutes, by the beginnings of their names; the last ones with so many records, and services away for so
 # many seconds, and one after the other.
@@ -95,12 +99,12 @@ guests: target ## Builds the modules and puts those of the example in place
 	    { cp $$built $(MODULES)/$$module.new && mv $(MODULES)/$$module.new $(MODULES)/$$module.wasm; }; \
 	done
 
-guests-all: guests host ## Builds the reference modules in every language, with tools that are fetched the first time
+guests-all: guests host ## Builds the sample modules in every language, with tools that are fetched the first time
 	@echo '== building the modules in $(LANGUAGES)'
 	@echo '   the first time componentize-py, zig, QuickJS, esbuild and tsc are fetched into the cache of the user (200 MB)'
 	@for language in rust $(LANGUAGES); do mkdir -p $(BUILT)/$$language; done
-	@for module in processor analyzer; do \
-	    cp -p $(MODULES)/$$module.wasm $(BUILT)/rust/ || exit 1; \
+	@for module in $(SAMPLES); do \
+	    cp -p $(GUESTS)/$(TARGET)/release/$$module.wasm $(BUILT)/rust/ || exit 1; \
 	    for language in $(LANGUAGES); do \
 	        target/debug/host build guests/$$language/$$module --no-check \
 	            --output $(BUILT)/$$language/$$module.wasm || exit 1; \
@@ -108,16 +112,30 @@ guests-all: guests host ## Builds the reference modules in every language, with 
 	done
 
 guests-test: guests-all ## The tests of the modules and their helpers, each with the tools of its language
-	@for module in python/processor python/analyzer sdk/python; do \
+	@for module in python/processor python/analyzer python/shapes sdk/python; do \
 	    echo "== guests/$$module"; (cd guests/$$module && python3 -m unittest --quiet) || exit 1; \
 	done
-	@for module in go/processor go/analyzer sdk/go; do \
+	@for module in go/processor go/analyzer go/orders go/shapes sdk/go; do \
 	    echo "== guests/$$module"; (cd guests/$$module && go vet $$(go list ./... | grep -v bindings) && \
 	        go test $$(go list ./... | grep -v bindings)) || exit 1; \
 	done
-	@echo '== guests/sdk/javascript'; node --test guests/sdk/javascript >/dev/null
-	@echo '== guests/sdk/c'; mkdir -p $(BUILT)/sdk && \
-	    cc -Wall -Wextra -Werror -std=c17 -o $(BUILT)/sdk/test_bespoke guests/sdk/c/test_bespoke.c && $(BUILT)/sdk/test_bespoke
+	@echo '== guests/sdk/javascript'; told=$$(node --test guests/sdk/javascript/*.test.js) || { echo "$$told"; exit 1; }
+	@# Node 20 takes no TypeScript as it is; esbuild is there since the modules were built.
+	@for module in processor analyzer shapes; do \
+	    echo "== guests/typescript/$$module"; built=$(BUILT)/tests/typescript/$$module; rm -rf $$built; \
+	    "$$(ls -t $(TOOLS)/javascript-*/node_modules/.bin/esbuild | head -1)" guests/typescript/$$module/*.test.ts --bundle \
+	        --platform=node --format=esm --out-extension:.js=.mjs --log-level=warning --outdir=$$built || exit 1; \
+	    told=$$(node --test $$built/*.mjs) || { echo "$$told"; exit 1; }; \
+	done
+	@mkdir -p $(BUILT)/tests/c; \
+	can() { echo 'int main(void) { return 0; }' | cc $$1 -x c -o $(BUILT)/tests/c/none - 2>/dev/null && echo $$1; }; \
+	flags="-Wall -Wextra -Werror -std=c17 $$(can -fsanitize=address,undefined)"; \
+	echo '== guests/sdk/c'; cc $$flags -o $(BUILT)/tests/c/sdk guests/sdk/c/*.c && $(BUILT)/tests/c/sdk || exit 1; \
+	for module in processor analyzer shapes; do \
+	    echo "== guests/c/$$module"; folder=guests/c/$$module; \
+	    cc $$flags -I $$folder/bindings -o $(BUILT)/tests/c/$$module $$folder/test/*.c \
+	        $$(ls $$folder/*.c | grep -v 'module\.c$$') -lm && $(BUILT)/tests/c/$$module || exit 1; \
+	done
 
 bench: guests ## Benches: the boundary and the log alone, then the whole pipeline
 	cargo bench --locked --package bespoke-boundary
