@@ -31,12 +31,12 @@ SWAPPED := swap::load swap::kills swap::kafka
 SWAPS := 200
 HOST := cargo run --quiet --locked --package host --
 
-.PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests guests-all guests-test bench bench-kafka bench-cassandra services services-stop downloads python clean tools target host
+.PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests guests-all guests-test bench bench-languages bench-kafka bench-cassandra services services-stop downloads python clean tools target host
 
 help: ## This list
 	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "    make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "    make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: guests host ## Runs the product feed through both modules into a table, and shows it
 	@echo; echo '== the pipeline: $(PIPELINE)'
@@ -142,6 +142,9 @@ bench: guests ## Benches: the boundary and the log alone, then the whole pipelin
 	cargo bench --locked --package host --bench log
 	cargo run --locked --release --package bench --bin bench
 	cargo run --locked --release --package bench --bin swap
+
+bench-languages: guests-all ## Bench: what the sample modules take in each language, from their source to their answers
+	cargo run --locked --release --package bench --bin languages
 
 bench-kafka: guests downloads ## Bench: the Kafka log against librdkafka alone and a straightforward program, on one broker
 	cargo build --locked --release --package bench --bin kafka

@@ -43,10 +43,23 @@ pub fn assemble(config: &Pipeline) -> Result<Built> {
 /// # Errors
 /// Elsewhere than on Linux.
 pub fn cpu_time() -> Result<Duration> {
+    times_of_stat(14)
+}
+
+/// What processes that this one has waited for have used, and those that they have waited for.
+///
+/// # Errors
+/// Elsewhere than on Linux.
+pub fn children_cpu_time() -> Result<Duration> {
+    times_of_stat(16)
+}
+
+/// The sum of two fields of `/proc/self/stat`, of which this is the first, as proc(5) counts them.
+fn times_of_stat(field: usize) -> Result<Duration> {
     let stat = fs::read_to_string("/proc/self/stat").context("CPU time is measured on Linux only")?;
-    // The second field is the program's name in parentheses, which may hold spaces; `utime` and `stime` are 14 and 15.
+    // The second field is the program's name in parentheses, which may hold spaces; the third comes after it.
     let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
-    let times: Vec<u64> = after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse().ok()).collect();
+    let times: Vec<u64> = after.split_whitespace().skip(field - 3).take(2).filter_map(|t| t.parse().ok()).collect();
     ensure!(times.len() == 2, "/proc/self/stat is not as proc(5) has it");
     Ok(Duration::from_millis(times.iter().sum::<u64>() * 1000 / TICKS_PER_SECOND))
 }

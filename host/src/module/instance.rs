@@ -117,6 +117,12 @@ impl Instance {
         Ok(Some(state))
     }
 
+    /// Linear memory that it has by now, in bytes. It never becomes less, so this is the most that it had, too.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.store.data().memory_bytes()
+    }
+
     /// Hands a state over.
     ///
     /// # Errors

@@ -183,6 +183,11 @@ impl State {
         store.set_hostcall_fuel(HOST_CALL_BYTES);
     }
 
+    /// Bytes of all memories.
+    pub fn memory_bytes(&self) -> usize {
+        self.memories.total
+    }
+
     /// Whether the call has ended in time. One that sleeps is not stopped before its own code goes on, which may never be.
     ///
     /// # Errors
