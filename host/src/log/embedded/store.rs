@@ -270,6 +270,10 @@ fn error_at(path: &str, source: rusqlite::Error) -> LogError {
             LogError::Foreign { path, what: "it is not an SQLite database; choose another path".to_owned() }
         }
         Some(ErrorCode::DatabaseCorrupt) => LogError::Damaged { path, what: source.to_string() },
+        Some(ErrorCode::DiskFull) => {
+            let what = format!("{source}; make room there, and it goes on where it stopped");
+            LogError::Store { path, source: what.into() }
+        }
         _ => LogError::Store { path, source: Box::new(source) },
     }
 }
