@@ -271,6 +271,12 @@ fn a_folder_stands_for_its_module() {
     let ended = running.end();
     ended.must_end(0);
     assert!(ended.stdout.contains("\"price_band\""), "{}\n{}", ended.stdout, ended.stderr);
+    // Whoever does not have it built is told of what was saved since.
+    let stale = "the source of `shop/shop.wasm` was changed since it was built; `host build shop` builds it anew";
+    let run_once = || folder.host_given(&["run", "--module", "shop"], "").must_end(0).stderr.clone();
+    assert!(!run_once().contains(stale));
+    put(&folder.path("shop/src/lib.rs"), "// saved");
+    assert!(run_once().contains(stale));
 
     // And as the stage of a pipeline.
     let mut running = start(&folder, &["run", "--module", "shop", "other.toml", "--watch-source"], &environment);

@@ -32,6 +32,11 @@ pub(super) fn is_built(bindings: &Path, sources: &str, output: &Path) -> bool {
     noted.is_ok_and(|noted| noted == text(sources, &bytes))
 }
 
+/// Whether the component that is there was made of other sources. False if nobody has noted of which.
+pub(super) fn is_stale(bindings: &Path, sources: &str, output: &Path) -> bool {
+    bindings.join(NOTE).exists() && output.exists() && !is_built(bindings, sources, output)
+}
+
 /// Notes which sources the component was made of.
 pub(super) fn note(bindings: &Path, sources: &str, component: &[u8]) -> Result<(), ProjectError> {
     files::write(&bindings.join(NOTE), text(sources, component).as_bytes())

@@ -228,12 +228,19 @@ impl Project {
             Language::Python => python::build(self, tools)?,
             Language::Rust => rust::build(self, tools)?,
         };
-        if knows_itself && files::read(output).is_ok_and(|there| there == bytes) {
-            return Ok(Built::Unchanged);
+        let is_there = knows_itself && files::read(output).is_ok_and(|there| there == bytes);
+        if !is_there {
+            files::replace(output, &bytes)?;
         }
-        files::replace(output, &bytes)?;
         digest::note(&self.bindings(), &sources, &bytes)?;
-        Ok(Built::New)
+        Ok(if is_there { Built::Unchanged } else { Built::New })
+    }
+
+    /// Whether a component was made of other sources than those that are there now, as far as that can be told.
+    #[must_use]
+    pub fn is_stale(&self, output: &Path) -> bool {
+        let sources = digest::of_sources(&self.dir, output, self.world());
+        sources.is_ok_and(|sources| digest::is_stale(&self.bindings(), &sources, output))
     }
 
     fn bindings(&self) -> PathBuf {

@@ -77,9 +77,9 @@ impl Sources {
         Ok(Self { files })
     }
 
-    /// The files, and what each holds.
+    /// The files that no build writes, and what each holds.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Path, &[u8; 32])> {
-        self.files.iter().map(|(path, digest)| (&**path, digest))
+        self.files.iter().map(|(path, digest)| (&**path, digest)).filter(|(path, _)| !is_lock(path))
     }
 
     /// The files that are not as they were: changed, new or gone.
@@ -95,7 +95,6 @@ impl Sources {
     /// These, with what a build writes itself as it is in others.
     #[must_use]
     pub fn with_locks_of(mut self, others: &Self) -> Self {
-        let is_lock = |path: &Path| path.file_name().is_some_and(|name| LOCKS.iter().any(|lock| name == *lock));
         self.files.retain(|path, _| !is_lock(path));
         let locks = others.files.iter().filter(|(path, _)| is_lock(path));
         self.files.extend(locks.map(|(path, digest)| (path.clone(), *digest)));
@@ -133,6 +132,10 @@ fn look(about: &Metadata) -> (u64, u64, i64, i64) {
     (about.ino(), about.len(), about.mtime(), about.mtime_nsec())
 }
 
+fn is_lock(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| LOCKS.iter().any(|lock| name == *lock))
+}
+
 fn is_source(name: &str) -> bool {
     let is_temporary = name.starts_with(['.', '#']) || name.contains("___jb_") || name == PROBE;
     !is_temporary && !SKIPPED.contains(&name) && !ENDINGS.iter().any(|ending| name.ends_with(ending))
@@ -164,8 +167,9 @@ mod tests {
 
     #[test]
     fn what_tools_and_editors_leave_is_no_source() {
-        let kept = ["Cargo.lock", "module.py", "src/lib.rs", "wit/m.wit", "p.avsc", "inner/deep/a.py"];
+        let kept = ["module.py", "src/lib.rs", "wit/m.wit", "p.avsc", "inner/deep/a.py"];
         let left = [
+            "Cargo.lock",
             ".git/HEAD",
             ".module.py.swp",
             "#module.py#",

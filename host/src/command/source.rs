@@ -40,14 +40,18 @@ impl Typed {
         Ok(Self { file: project.output(), dir: Some(typed.to_owned()) })
     }
 
-    /// Refuses a folder of which no module was made yet.
+    /// Refuses a folder of which no module was made yet, and says so if it was made of other sources.
     pub fn must_be_built(&self) -> Result<(), Usage> {
         match &self.dir {
             Some(dir) if !self.file.exists() => {
                 let build = format!("`host build {}` does it, or --watch-source, on every change", dir.display());
                 Err(Usage::new(format!("`{}` is not built yet", self.file.display())).hint(build))
             }
-            _ => Ok(()),
+            Some(dir) => {
+                warn_if_stale(dir, &self.file);
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
@@ -98,6 +102,14 @@ impl Source {
             Err(ProjectError::World { .. }) => Project::open(&self.dir, Some(&world_of(&self.output))),
             opened => opened,
         }
+    }
+}
+
+/// Says so if a module was made of other sources than those that its folder has now.
+pub(super) fn warn_if_stale(dir: &Path, file: &Path) {
+    if Project::open(dir, Some(&world_of(file))).is_ok_and(|project| project.is_stale(file)) {
+        let (file, dir) = (file.display(), dir.display());
+        tracing::warn!("the source of `{file}` was changed since it was built; `host build {dir}` builds it anew");
     }
 }
 

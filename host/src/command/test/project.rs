@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::cli::failure::Usage;
+use crate::command::source::warn_if_stale;
 
 /// The folder of cases in a project.
 const CASES: &str = "cases";
@@ -38,7 +39,11 @@ impl Project {
             }
             (folder, module) => {
                 let folder = folder.unwrap_or(Path::new("."));
-                (Some(folder), module.map_or_else(|| built(folder), |module| Ok(module.to_owned())))
+                let found = module.map_or_else(|| built(folder), |module| Ok(module.to_owned()));
+                if let (None, Ok(found)) = (module, &found) {
+                    warn_if_stale(folder, found);
+                }
+                (Some(folder), found)
             }
         };
         let cases = match (cases, folder, &module) {
