@@ -25,7 +25,9 @@ pub(super) fn build(project: &Project, tools: &Tools<'_>) -> Result<Vec<u8>, Pro
         .args(["-I", super::BINDINGS, "-o"])
         .arg(&core)
         .args(sources(project)?);
-    tools.run(&mut command, "zig cc")?;
+    tools
+        .run(&mut command, "zig cc")
+        .map_err(|error| error.with_note("undefined symbol: exports_", "no `.c` file has this function of the WIT"))?;
     component::of(&files::read(&core)?)
 }
 

@@ -108,6 +108,19 @@ pub enum ProjectError {
     },
 }
 
+impl ProjectError {
+    /// With what it means for the author, if the tool has said this.
+    pub(super) fn with_note(mut self, said: &str, note: &str) -> Self {
+        if let Self::Failed { output, .. } = &mut self
+            && output.contains(said)
+        {
+            output.push('\n');
+            output.push_str(note);
+        }
+        self
+    }
+}
+
 fn of_worlds(path: &std::path::Path, found: &[String], wanted: Option<&str>) -> String {
     let path = path.display();
     let names = found.join(", ");

@@ -49,7 +49,8 @@ pub(super) fn build(project: &Project, tools: &Tools<'_>) -> Result<Vec<u8>, Pro
         .args(["build", "-trimpath", "-buildmode=c-shared", "-ldflags=-checklinkname=0 -s -w", "-o"])
         .arg(&core)
         .arg("./bindings/component");
-    tools::run_own(tools, &mut command, "go", CURE)?;
+    tools::run_own(tools, &mut command, "go", CURE)
+        .map_err(|error| error.with_note("undefined: export_wit_world.", "the package lacks a function of its WIT"))?;
     let mut code = files::read(&core)?;
     project.embed(&mut code)?;
     component::of(&code)

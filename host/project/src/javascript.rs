@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use heck::ToLowerCamelCase;
 use wit_bindgen_core::wit_parser::WorldItem;
 
 use super::{Language, Project, ProjectError, Tools, absolute, files};
@@ -27,7 +28,7 @@ pub(super) fn bindings(project: &Project) -> Result<(), ProjectError> {
 pub(super) fn build(project: &Project, tools: &Tools<'_>) -> Result<Vec<u8>, ProjectError> {
     let dir = absolute(project.dir())?;
     let bindings = absolute(&project.bindings())?;
-    let programs = tools.javascript()?;
+    let (mut bundle, mut make) = tools.javascript()?;
     if project.language() == Language::Typescript {
         let mut check = Command::new(tools.typescript()?);
         check.current_dir(&dir).arg("--noEmit");
@@ -48,7 +49,6 @@ pub(super) fn build(project: &Project, tools: &Tools<'_>) -> Result<Vec<u8>, Pro
         tools.run(&mut check, "tsc")?;
     }
     let bundled = bindings.join("bundled.js");
-    let mut bundle = Command::new(programs.join("esbuild"));
     bundle
         .current_dir(&dir)
         .args([project.language().mark(), "--bundle", "--format=esm", "--log-level=warning"])
@@ -56,8 +56,8 @@ pub(super) fn build(project: &Project, tools: &Tools<'_>) -> Result<Vec<u8>, Pro
         .arg(format!("--outfile={}", bundled.display()))
         .args(namespaces(project).iter().map(|namespace| format!("--external:{namespace}:*")));
     tools.run(&mut bundle, "esbuild")?;
+    must_export(project, &String::from_utf8_lossy(&files::read(&bundled)?))?;
     let component = bindings.join("component.wasm");
-    let mut make = Command::new(programs.join("componentize-qjs"));
     make.current_dir(&bindings)
         // Without it the component is an asynchronous one, which the engine refuses.
         .arg("--sync")
@@ -71,6 +71,30 @@ pub(super) fn build(project: &Project, tools: &Tools<'_>) -> Result<Vec<u8>, Pro
     files::read(&component)
 }
 
+/// Refuses a module without a function of its world, which would trap at the first call and no earlier.
+fn must_export(project: &Project, bundled: &str) -> Result<(), ProjectError> {
+    let exported = exports_of(bundled);
+    let world = &project.resolve.worlds[project.world];
+    let wanted = world.exports.values().filter_map(|item| match item {
+        WorldItem::Function(function) => Some(function.name.to_lower_camel_case()),
+        _ => None,
+    });
+    let missing: Vec<_> = wanted.filter(|name| !exported.contains(&&**name)).map(|name| format!("`{name}`")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let (mark, missing) = (project.language().mark(), missing.join(" and "));
+    let output = format!("`{mark}` exports no {missing}, as its WIT says: `export const name = …`");
+    Err(ProjectError::Failed { tool: "componentize-qjs".to_owned(), output })
+}
+
+/// The names that a bundle of esbuild exports, which stand at its end: `export {`, and one a line, as itself or as another.
+fn exports_of(bundled: &str) -> Vec<&str> {
+    let Some((_, names)) = bundled.rsplit_once("export {\n") else { return Vec::new() };
+    let names = names.lines().map(|line| line.trim().trim_end_matches(','));
+    names.take_while(|name| !name.starts_with('}')).filter_map(|name| name.rsplit(' ').next()).collect()
+}
+
 /// The namespaces of the interfaces that the world imports: such imports are not files.
 fn namespaces(project: &Project) -> Vec<String> {
     let resolve = &project.resolve;
@@ -82,4 +106,16 @@ fn namespaces(project: &Project) -> Vec<String> {
     namespaces.sort();
     namespaces.dedup();
     namespaces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exports_are_found_at_the_end_of_a_bundle() {
+        let bundled = "var a = \"export {\\n\";\nexport {\n  process,\n  own as snapshot\n};\n";
+        assert_eq!(exports_of(bundled), ["process", "snapshot"]);
+        assert_eq!(exports_of("var a = 1;\n"), [] as [&str; 0]);
+    }
 }

@@ -8,6 +8,8 @@ mod stubs;
 
 /// The module that componentize-py runs; its file is what Python's folders are known by.
 const MODULE: &str = "module";
+/// What its own error begins with, the way to which is nobody's business.
+const ASSERTION: &str = "\nAssertionError: ";
 const SDK: &[u8] = include_bytes!("../../../guests/sdk/python/bespoke.py");
 
 /// In the folder of the bindings: what is imported from `wit_world`.
@@ -47,10 +49,24 @@ pub(super) fn build(project: &Project, tools: &Tools<'_>) -> Result<Vec<u8>, Pro
     let built = bindings.join("python.wasm");
     let mut command = python(project, tools)?;
     command.args(["componentize", MODULE, "-p"]).arg(&dir).arg("-p").arg(bindings.join("sdk")).arg("-o").arg(&built);
-    tools.run(&mut command, "componentize-py")?;
+    tools.run(&mut command, "componentize-py").map_err(readable)?;
     let bytes = files::read(&built)?;
     std::fs::remove_file(&built).map_err(|source| ProjectError::File { path: built, source })?;
     Ok(bytes)
+}
+
+/// Leaves of what componentize-py says what Python says of the module, with the files as they are called here.
+fn readable(error: ProjectError) -> ProjectError {
+    let ProjectError::Failed { tool, output } = error else { return error };
+    let said = output.split_once(ASSERTION).map_or(&*output, |(_, said)| said);
+    let said = said.split_once("\n\nCaused by:").map_or(said, |(said, _)| said);
+    let mut output = said.trim_end().replace("File \"/0/", "File \"");
+    if output.contains("ModuleNotFoundError") {
+        output.push_str(
+            "\npackages that are Python alone are copied into the folder; others, such as numpy, cannot be loaded",
+        );
+    }
+    ProjectError::Failed { tool, output }
 }
 
 /// componentize-py for this world, to be told what to do.
@@ -66,5 +82,32 @@ fn remove_types(project: &Project) -> Result<(), ProjectError> {
     match std::fs::remove_dir_all(&types) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(ProjectError::File { path: types, source }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(output: &str) -> String {
+        readable(ProjectError::Failed { tool: "componentize-py".to_owned(), output: output.to_owned() }).to_string()
+    }
+
+    #[test]
+    fn errors_are_those_of_the_module() {
+        let before = "Traceback (most recent call last):\n  File \"bin/componentize-py\", line 8, in <module>\n    sys.exit(script())\n";
+        let said = format!(
+            "{before}AssertionError:   File \"/0/module.py\", line 2\n    def process(self, records)\n                              ^\n\
+             SyntaxError: expected ':'\n\n\nCaused by:\n    SyntaxError: expected ':' (module.py, line 2)\n\nStack backtrace:\n"
+        );
+        let expected = "componentize-py failed\n  File \"module.py\", line 2\n    def process(self, records)\n                              \
+                        ^\nSyntaxError: expected ':'";
+        assert_eq!(shown(&said), expected);
+        let missing = format!("{before}AssertionError: ModuleNotFoundError: No module named 'numpy'");
+        assert!(
+            shown(&missing)
+                .starts_with("componentize-py failed\nModuleNotFoundError: No module named 'numpy'\npackages")
+        );
+        assert_eq!(shown("no memory"), "componentize-py failed\nno memory");
     }
 }

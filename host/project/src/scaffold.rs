@@ -288,6 +288,10 @@ fn without_types(text: &str, name: &str) -> String {
                 && let Some(end) = line[at..].find(close)
             {
                 let parameter = open.trim_start_matches('(').trim_end_matches(": ");
+                if line.starts_with("const ") {
+                    let ty = &line[at + open.len()..at + end];
+                    out.push_str(&format!("/** @param {{import('./bindings/{name}').{ty}}} {parameter} */\n"));
+                }
                 line.replace_range(at..at + end + close.len(), &format!("({parameter})"));
             }
         }
@@ -344,7 +348,7 @@ mod tests {
     #[test]
     fn javascript_has_no_types_left() {
         let text = "import type { A } from 'x'\nexport const process = (records: A[]): Result<B | null, string>[] => records.map(f)\nconst f = (record: A): B => record\n";
-        let expected = "/** @type {import('./bindings/x').XModule['process']} */\nexport const process = (records) => records.map(f)\nconst f = (record) => record\n";
+        let expected = "/** @type {import('./bindings/x').XModule['process']} */\nexport const process = (records) => records.map(f)\n/** @param {import('./bindings/x').A} record */\nconst f = (record) => record\n";
         assert_eq!(without_types(text, "x"), expected);
     }
 }

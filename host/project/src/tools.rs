@@ -58,7 +58,7 @@ impl<'a> Tools<'a> {
         let folder = self.python_package(COMPONENTIZE_PY, "57 MB")?;
         let mut command = Command::new(folder.join("bin").join("componentize-py"));
         // It looks into the environment of another Python, which is not that of the module.
-        command.env_remove("VIRTUAL_ENV").env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env_remove("VIRTUAL_ENV").env_remove("RUST_BACKTRACE").env("PYTHONDONTWRITEBYTECODE", "1");
         Ok(command)
     }
 
@@ -71,9 +71,15 @@ impl<'a> Tools<'a> {
         Ok(command)
     }
 
-    /// The tools for JavaScript: the folder of their programs.
-    pub(super) fn javascript(&self) -> Result<PathBuf, ProjectError> {
-        Ok(self.node_packages("javascript", &[COMPONENTIZE_QJS, ESBUILD], "20 MB")?.join("node_modules").join(".bin"))
+    /// The tools for JavaScript: esbuild and componentize-qjs, to be given arguments.
+    pub(super) fn javascript(&self) -> Result<(Command, Command), ProjectError> {
+        let packages = self.node_packages("javascript", &[COMPONENTIZE_QJS, ESBUILD], "20 MB")?.join("node_modules");
+        let programs = packages.join(".bin");
+        // The program itself: what npm puts before it adds a traceback of its own to every error.
+        let platforms = fs::read_dir(packages.join("@esbuild")).into_iter().flatten().flatten();
+        let own = platforms.map(|platform| platform.path().join("bin").join("esbuild")).find(|path| path.is_file());
+        let esbuild = own.unwrap_or_else(|| programs.join("esbuild"));
+        Ok((Command::new(esbuild), Command::new(programs.join("componentize-qjs"))))
     }
 
     /// The compiler of TypeScript, which checks types.

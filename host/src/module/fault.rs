@@ -118,11 +118,21 @@ const MAX_REASON: usize = 4096;
 /// Bytes of standard error that go into a reason.
 const MAX_SAID: usize = 1024;
 
+/// Where the runtimes of JavaScript and Python panic, and what they say then, when it is the module that has thrown.
+const RUNTIMES: [&str; 3] = [
+    "panicked at crates/runtime/src/interpreter.rs",
+    "panicked at runtime/src/lib.rs",
+    "Python function threw an unexpected",
+];
+
 /// Leaves out what language runtimes add to every failure.
 fn telling_lines(stderr: &str) -> String {
     let noise = |line: &&str| {
         let line = line.trim();
-        !line.is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE") && !line.starts_with("goroutine ")
+        !line.is_empty()
+            && !line.starts_with("note: run with `RUST_BACKTRACE")
+            && !line.starts_with("goroutine ")
+            && !RUNTIMES.iter().any(|runtime| line.contains(runtime))
     };
     let lines: Vec<&str> = stderr.lines().filter(noise).collect();
     let joined = lines.join(" | ");
@@ -145,5 +155,13 @@ mod tests {
             fault.reason,
             "process: panicked or aborted: thread '<unnamed>' panicked at src/lib.rs:9:5: | told to"
         );
+        // Of other languages what they say themselves.
+        let python = "ValueError: told to\n\nthread '<unnamed>' (1) panicked at runtime/src/lib.rs:1280:25:\n\
+                      Python function threw an unexpected exception\nnote: run with `RUST_BACKTRACE=1`\n";
+        let script = "thread '<unnamed>' (1) panicked at crates/runtime/src/interpreter.rs:51:31:\nFailed to call 'process': no\n";
+        for (stderr, said) in [(python, "ValueError: told to"), (script, "Failed to call 'process': no")] {
+            let reason = Fault::of("process", &error, 10, stderr).reason;
+            assert_eq!(reason, format!("process: panicked or aborted: {said}"));
+        }
     }
 }
