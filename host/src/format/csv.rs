@@ -5,10 +5,11 @@
 
 use bespoke_boundary::Schema;
 use bespoke_boundary::schema::{Kind, Record, TypeId};
-use csv::{ByteRecord, ReaderBuilder};
+use csv::{ByteRecord, ReaderBuilder, Terminator};
 use serde_json::{Map, Number, Value};
 
 use super::json::{JsonOptions, encode_json};
+use super::lines::{BYTE_ORDER_MARK, Quoting};
 
 /// The columns of a file.
 #[derive(Debug)]
@@ -29,6 +30,9 @@ impl Columns {
         let Some(record) = schema.record() else {
             return Err(format!("CSV holds records, and the schema is `{}`", schema.describe(schema.root())));
         };
+        if header.contains(&b'\r') {
+            return Err("there is a carriage return within the header row; rows must end in a line feed".to_owned());
+        }
         let mut row = ByteRecord::new();
         split(header, &mut row)?;
         let mut fields = Vec::with_capacity(row.len());
@@ -109,14 +113,21 @@ fn value(schema: &Schema, ty: TypeId, cell: &str) -> Value {
     parsed.unwrap_or_else(text)
 }
 
+/// The cells of a line, all of it or none: what is left over would be lost.
 fn split(line: &[u8], row: &mut ByteRecord) -> Result<(), String> {
+    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+    if line.contains(&b'"') && line.iter().fold(Quoting::default(), |at, byte| at.after(*byte)) == Quoting::Quoted {
+        return Err("a quote at the begin of a cell is never closed".to_owned());
+    }
     let mut reader = ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
+        .terminator(Terminator::Any(b'\n'))
         .buffer_capacity(line.len().clamp(64, 64 * 1024))
         .from_reader(line);
     match reader.read_byte_record(row) {
-        Ok(true) => Ok(()),
+        Ok(true) if reader.position().byte() == line.len() as u64 => Ok(()),
+        Ok(true) => Err(format!("the row ends at byte {} of {}", reader.position().byte(), line.len())),
         Ok(false) => {
             row.clear();
             Ok(())
@@ -166,6 +177,14 @@ mod tests {
     }
 
     #[test]
+    fn a_carriage_return_and_a_quote_within_a_cell_are_text() {
+        let read = |row| json("id,d", row).map(|json| json[..json.find(",\"n\"").expect("the next field")].to_owned());
+        assert_eq!(read("a\rb,1").as_deref(), Ok("{\"id\":\"a\\rb\""));
+        assert_eq!(read("5\" pipe,1").as_deref(), Ok("{\"id\":\"5\\\" pipe\""));
+        assert_eq!(read("\"a\"b\"c,1").as_deref(), Ok("{\"id\":\"ab\\\"c\""));
+    }
+
+    #[test]
     fn what_is_wrong_is_said_by_column() {
         for (header, row, says) in [
             ("id,x", "", "`x` is no field"),
@@ -175,6 +194,9 @@ mod tests {
             ("id,n", "a,b", "`n`: \"b\""),
             ("id,ok", "a,maybe", "`ok`"),
             ("id,tags", "a,[1", "`tags`"),
+            ("id,n", "\"a,1\nb,2", "never closed"),
+            ("id,n", "a,1\nb,2", "ends at byte 4 of 7"),
+            ("id,n\ra,1\rb,2", "", "carriage return"),
         ] {
             let error = json(header, row).expect_err(says);
             assert!(error.contains(says), "{error}");

@@ -1,6 +1,6 @@
 //! Lines of a file or a stream, with their place, without ever holding more than one of bounded length.
 //!
-//! A line of CSV may hold line breaks within quotes. In a file that grows, a last line without its end is not yet a line.
+//! A line of CSV may hold line breaks within a cell that begins with a quote. In a file that grows, a last line without its end is not yet a line.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -17,7 +17,7 @@ const TAIL_BYTES: u64 = 1024;
 /// What to do with a file that is another one now.
 pub(super) const ANEW: &str = "give the feed another name to read all of it";
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Where bytes come from.
 pub(super) enum Input {
@@ -30,7 +30,7 @@ pub(super) enum Input {
 /// A reader of lines.
 pub(super) struct Lines {
     input: Input,
-    /// Whether line breaks within double quotes are part of a line.
+    /// Whether line breaks within quoted cells are part of a line.
     quotes: bool,
     /// Whether the end of the input may move.
     follow: bool,
@@ -47,9 +47,23 @@ struct Current {
     text: Vec<u8>,
     bytes: u64,
     breaks: u64,
-    in_quotes: bool,
+    quoting: Quoting,
     too_long: bool,
     handed_out: bool,
+}
+
+/// Where in a row of CSV one is: a quote opens a cell only where the cell begins, as the `csv` crate has it. Else it is text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Quoting {
+    /// At the begin of a cell.
+    #[default]
+    Begin,
+    /// In a cell, where quotes are text.
+    Text,
+    /// In a quoted cell, where line breaks are text.
+    Quoted,
+    /// Behind a quote in a quoted cell: another one makes it text, anything else ends the quotes.
+    Closing,
 }
 
 /// A line.
@@ -178,17 +192,38 @@ impl Lines {
                 break;
             }
         }
-        let first = self.offset == 0;
         self.current.handed_out = true;
         self.offset += self.current.bytes;
         self.breaks += self.current.breaks;
+        let text = self.last();
+        Ok(Some(if self.current.too_long { Line::TooLong(text) } else { Line::Text(text) }))
+    }
+
+    /// The text of the line that was handed out last.
+    pub(super) fn last(&self) -> &[u8] {
+        let is_first = self.offset == self.current.bytes;
         let text = &self.current.text[..];
-        let text = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| first).unwrap_or(text);
+        let text = text.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_first).unwrap_or(text);
         if self.current.too_long {
-            return Ok(Some(Line::TooLong(text)));
+            return text;
         }
         let text = text.strip_suffix(b"\n").unwrap_or(text);
-        Ok(Some(Line::Text(text.strip_suffix(b"\r").unwrap_or(text))))
+        text.strip_suffix(b"\r").unwrap_or(text)
+    }
+}
+
+// === impl Quoting ===
+
+impl Quoting {
+    /// Behind one more byte.
+    pub(super) fn after(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Begin, b'"') | (Self::Closing, b'"') => Self::Quoted,
+            (Self::Quoted, b'"') => Self::Closing,
+            (Self::Quoted, _) => Self::Quoted,
+            (_, b',' | b'\n') => Self::Begin,
+            _ => Self::Text,
+        }
     }
 }
 
@@ -203,15 +238,16 @@ impl Current {
             return Some(end);
         }
         for (i, byte) in bytes.iter().enumerate() {
-            match byte {
-                b'"' => self.in_quotes = !self.in_quotes,
-                b'\n' => {
-                    self.breaks += 1;
-                    if !self.in_quotes {
-                        return Some(i + 1);
-                    }
+            // The mark is no part of the first cell; where files were put together there are several.
+            if BYTE_ORDER_MARK.get(self.bytes as usize + i) == Some(byte) {
+                continue;
+            }
+            self.quoting = self.quoting.after(*byte);
+            if *byte == b'\n' {
+                self.breaks += 1;
+                if self.quoting != Quoting::Quoted {
+                    return Some(i + 1);
                 }
-                _ => {}
             }
         }
         None
@@ -267,6 +303,16 @@ mod tests {
         let text = b"a,\"b\nc \"\"d\"\"\n\"\ne,f\n".to_vec();
         let expected = [(1, "a,\"b\nc \"\"d\"\"\n\""), (4, "e,f")];
         assert_eq!(all(lines(text, true)), expected.map(|(n, t)| (n, t.as_bytes().to_vec())));
+    }
+
+    #[test]
+    fn a_quote_within_a_cell_is_text() {
+        let text = b"1,5\" pipe\n2,\"a\"b\"\n\xef\xbb\xbf\"3\n\",\n".to_vec();
+        let expected = [&b"1,5\" pipe"[..], b"2,\"a\"b\"", b"\xef\xbb\xbf\"3\n\","];
+        let read: Vec<_> = all(lines(text, true)).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(read, expected);
+        let marked = b"\xef\xbb\xbf\"a\nb\",c\n1,2\n".to_vec();
+        assert_eq!(all(lines(marked, true)), [(1, b"\"a\nb\",c".to_vec()), (3, b"1,2".to_vec())]);
     }
 
     #[test]

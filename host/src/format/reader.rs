@@ -245,6 +245,15 @@ impl RecordReader {
         Ok(Position { bytes, lines, records: self.records, tail })
     }
 
+    /// The line that the last record was. None in a container file, whose records are no lines.
+    #[must_use]
+    pub fn line(&self) -> Option<&[u8]> {
+        match &self.form {
+            Form::JsonLines(lines) | Form::Csv(lines, _) => Some(lines.last()),
+            Form::Avro(..) => None,
+        }
+    }
+
     /// Lines so far; in a container file, records of a block.
     #[must_use]
     pub fn lines(&self) -> u64 {
@@ -378,6 +387,8 @@ mod tests {
         assert_eq!(rest(&mut open(&jsonl, Format::Jsonl)), [1, -3, -4, -5, 2]);
         let csv = file(b"a\n1\nx\n\"1\n2\"\n1,2\n2\n");
         assert_eq!(rest(&mut open(&csv, Format::Csv)), [1, -3, -4, -6, 2]);
+        let quotes = file(b"a\n1\"\n2\n3\"\n4\n1\r2\n\"5\n6\n");
+        assert_eq!(rest(&mut open(&quotes, Format::Csv)), [-2, 2, -4, 4, -6, -7]);
     }
 
     #[test]
