@@ -3,9 +3,11 @@
 //! Positions are kept under the group `<topic>.replay` and are committed in the same step as the records, so each letter
 //! is sent again once, however often this is run and whatever interrupts it. What never was a record of a topic stays
 //! where it is. The letters themselves stay too: a topic is a history.
+//!
+//! A record keeps its timestamp, unless retention would take it before anyone has read it: then it has the time of now.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use bespoke_record::{Batch, BatchBuilder};
@@ -81,7 +83,7 @@ fn replay(log: &dyn Log, topic: &str, to: Option<&str>) -> anyhow::Result<Done> 
                 let end = open[at].1;
                 let wanted = batch.entries().partition_point(|entry| entry.offset < end);
                 let batch = batch.slice(0..wanted);
-                let position = step(&mut *session, partition, &batch, to, &mut done)?;
+                let position = step(log, &mut *session, (partition, &batch), to, &mut done)?;
                 if position.is_none_or(|position| position >= end) {
                     open.swap_remove(at);
                 }
@@ -114,15 +116,16 @@ fn left(log: &dyn Log, group: &str, topic: &str, open: Vec<(u32, i64)>) -> Resul
 
 /// Sends a batch and commits behind it. Where the batch ends, unless it is empty.
 fn step(
+    log: &dyn Log,
     session: &mut dyn Session,
-    partition: u32,
-    batch: &Batch,
+    (partition, batch): (u32, &Batch),
     to: Option<&str>,
     done: &mut Done,
 ) -> anyhow::Result<Option<i64>> {
     let Some(position) = batch.next_offset() else { return Ok(None) };
     // Records of one topic go together, in the order in which they stand.
-    let mut topics: Vec<(String, BatchBuilder)> = Vec::new();
+    let mut topics: Vec<(String, i64, BatchBuilder)> = Vec::new();
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
     let (mut sent, mut kept) = (0, 0);
     for record in batch.iter() {
         let letter = DeadLetter::of(record);
@@ -132,20 +135,32 @@ fn step(
             continue;
         };
         let topic = to.unwrap_or(&origin.topic);
-        let index = topics.iter().position(|(name, _)| name == topic).unwrap_or_else(|| {
-            topics.push((topic.to_owned(), BatchBuilder::new()));
-            topics.len() - 1
-        });
-        topics[index].1.push(record.key(), record.value(), letter.headers, origin.timestamp_ms)?;
+        let index = match topics.iter().position(|(name, ..)| name == topic) {
+            Some(index) => index,
+            None => {
+                topics.push((topic.to_owned(), oldest_ms(log, topic, now_ms)?, BatchBuilder::new()));
+                topics.len() - 1
+            }
+        };
+        let (_, oldest_ms, builder) = &mut topics[index];
+        let timestamp_ms = if origin.timestamp_ms < *oldest_ms { now_ms } else { origin.timestamp_ms };
+        builder.push(record.key(), record.value(), letter.headers, timestamp_ms)?;
         sent += 1;
     }
-    for (topic, builder) in topics {
+    for (topic, _, builder) in topics {
         session.append(&topic, &builder.finish()).with_context(|| format!("records for `{topic}` cannot be sent"))?;
     }
     session.commit(Commit { positions: &[(partition, position)], ..Commit::default() })?;
     done.sent += sent;
     done.kept += kept;
     Ok(Some(position))
+}
+
+/// The timestamp from which on a record may be sent to a topic as it is: half of the time that the topic keeps it is left
+/// to read it.
+fn oldest_ms(log: &dyn Log, topic: &str, now_ms: i64) -> Result<i64, LogError> {
+    let age_ms = log.topic(topic)?.and_then(|info| info.retention.age_ms);
+    Ok(age_ms.map_or(i64::MIN, |age_ms| now_ms.saturating_sub(age_ms / 2)))
 }
 
 #[cfg(test)]
@@ -204,6 +219,19 @@ mod tests {
         let record = batch.get(0);
         assert_eq!((record.key(), record.timestamp_ms()), (Some(&b"k"[..]), 42));
         assert_eq!(record.headers().collect::<Vec<_>>(), [("h", Some(&b"1"[..]))]);
+    }
+
+    #[test]
+    fn what_retention_would_take_has_the_time_of_now() {
+        let (_dir, log) = log();
+        fail(&log, &["a"]);
+        let kept = Retention { age_ms: Some(3_600_000), bytes: None };
+        log.create_topic(&NewTopic { name: "in".to_owned(), partitions: 1, retention: kept }).expect("taken on");
+        assert_eq!(replay(&log, LETTERS, None).expect("replayed"), Done { sent: 1, kept: 1 });
+        // Retention has had its chance by then.
+        write(&log, "other", &BatchBuilder::new().finish());
+        assert_eq!(values(&log, "in"), ["a"]);
+        assert!(log.read("in", 0, 0, 1).expect("readable").get(0).timestamp_ms() > 42);
     }
 
     #[test]
