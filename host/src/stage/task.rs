@@ -36,7 +36,7 @@ pub struct StageTask {
     pub(super) change: Change,
     pub(super) partitions: HashMap<u32, Partition>,
     exchange: Exchange,
-    /// Dead letters without a record between them that was handled.
+    /// Dead letters of the module's making, without a record between them that was handled.
     letters_in_a_row: u64,
     /// How many there were at the last commit.
     committed_in_a_row: u64,
@@ -238,21 +238,25 @@ impl StageTask {
         }
         session.divert(&stage.dead_letters, &letters.finish())?;
         if most_in_a_row >= stage.max_dead_letters_in_a_row {
-            let (_, kind, why) = &bad[bad.len() - 1];
+            let last = bad.iter().rfind(|(_, kind, _)| is_of_module(*kind));
+            let last = last.map(|(_, kind, why)| format!("; the last one ({}): {why}", kind.name()));
             self.halt = Some(format!(
-                "{most_in_a_row} dead letters in a row, so the module is taken to be broken; the last one ({}): {why}",
-                kind.name()
+                "{most_in_a_row} dead letters in a row, so the module is taken to be broken{}",
+                last.unwrap_or_default()
             ));
         }
         Ok(())
     }
 
-    /// Goes over a range of which the `bad` ones, in order, were not handled. The most that were so in a row.
+    /// Goes over a range of which the `bad` ones, in order, were not handled. The most in a row that the module could not
+    /// handle. Records that it was never called with say nothing of it.
     fn count_in_a_row(&mut self, range: Range<usize>, bad: &[Bad]) -> u64 {
         let (mut next, mut most) = (range.start, 0);
-        for (index, ..) in bad {
-            let before = if *index == next { self.letters_in_a_row } else { 0 };
-            self.letters_in_a_row = before + 1;
+        for (index, kind, _) in bad {
+            if *index != next {
+                self.letters_in_a_row = 0;
+            }
+            self.letters_in_a_row += u64::from(is_of_module(*kind));
             most = most.max(self.letters_in_a_row);
             next = index + 1;
         }
@@ -419,6 +423,11 @@ impl Task for StageTask {
         self.change.aborted();
         self.letters_in_a_row = self.committed_in_a_row;
     }
+}
+
+/// Whether a dead letter of a stage is of its module's making.
+fn is_of_module(kind: Kind) -> bool {
+    !matches!(kind, Kind::Decode | Kind::Schema)
 }
 
 fn kind_of(fault: &Fault) -> Kind {
