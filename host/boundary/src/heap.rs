@@ -11,6 +11,9 @@
 
 use bespoke_record::Span;
 
+/// Text that records may ask for in a batch: a byte can name a long symbol. As much again is left for what the boundary has to say.
+const MAX_TEXT_BYTES: usize = 1 << 31;
+
 /// A list's items or a batch's rows, which the guest gets in one allocation.
 #[derive(Clone, Copy, Debug)]
 struct Block {
@@ -193,8 +196,18 @@ impl Heap {
         self.relocations.push(Relocation { block: place.block, offset: place.offset, target, address: 0 });
     }
 
-    /// Text that the boundary makes.
-    pub fn put_text(&mut self, place: Place, text: &str) {
+    /// Text that the boundary makes of a record. False if there is too much of it.
+    #[must_use]
+    pub fn put_text(&mut self, place: Place, text: &str) -> bool {
+        let has_room = self.text.len() + text.len() <= MAX_TEXT_BYTES;
+        if has_room {
+            self.put_own_text(place, text);
+        }
+        has_room
+    }
+
+    /// Text of the boundary's own, which is short; there is always room for it.
+    pub fn put_own_text(&mut self, place: Place, text: &str) {
         let span = Span { start: self.text.len() as u32, len: text.len() as u32 };
         self.text.extend_from_slice(text.as_bytes());
         self.put_bytes(place, Arena::Text, span);

@@ -273,6 +273,10 @@ impl Read {
     }
 }
 
+fn text_into(heap: &mut Heap, place: Place, text: &str) -> Result<(), WireError> {
+    if heap.put_text(place, text) { Ok(()) } else { Err(WireError::Text) }
+}
+
 impl From<Nested> for Read {
     fn from(nested: Nested) -> Self {
         Self::Nested(Box::new(nested))
@@ -286,7 +290,7 @@ impl Nested {
         match self {
             Self::LongText => {
                 let value = cursor.long()?;
-                heap.put_text(place, &value.to_string());
+                text_into(heap, place, &value.to_string())?;
             }
             Self::Enum { size, cases } => {
                 let symbol = cursor.index(cases.len())?;
@@ -294,7 +298,7 @@ impl Nested {
             }
             Self::EnumText(symbols) => {
                 let symbol = cursor.index(symbols.len())?;
-                heap.put_text(place, &symbols[symbol]);
+                text_into(heap, place, &symbols[symbol])?;
             }
             Self::Nullable { null, payload, some } => {
                 if cursor.index(2)? != *null {

@@ -225,7 +225,7 @@ impl MetaPlan {
         for (field, at) in &self.fields {
             let place = row.at(*at);
             match *field {
-                MetaField::Topic => heap.put_text(place, about.topic),
+                MetaField::Topic => heap.put_own_text(place, about.topic),
                 MetaField::Partition => heap.put(place, about.partition.to_le_bytes()),
                 MetaField::PartitionAs64 => heap.put(place, i64::from(about.partition).to_le_bytes()),
                 MetaField::Offset => heap.put(place, entry.offset.to_le_bytes()),
@@ -352,6 +352,10 @@ impl Staged {
     fn convert(&mut self, resolution: &Resolution, datum: &[u8]) -> Result<Span, WireError> {
         let start = self.converted.len();
         resolution.apply(datum, &mut self.converted)?;
+        if u32::try_from(self.converted.len()).is_err() {
+            self.converted.truncate(start);
+            return Err(WireError::Text);
+        }
         Ok(Span { start: start as u32, len: (self.converted.len() - start) as u32 })
     }
 

@@ -3,7 +3,7 @@
 //! A [`Cursor`] walks bytes that may be hostile: every read checks its bounds, every length is checked against the bytes
 //! that are left before anyone allocates for it.
 
-pub use crate::wire_error::{MAX_DEPTH, MAX_EMPTY_ITEMS, WireError};
+pub use crate::wire_error::{MAX_DEPTH, MAX_EMPTY_ITEMS, MAX_GROWTH_BYTES, WireError};
 
 /// A position in encoded bytes.
 #[derive(Clone, Copy, Debug)]

@@ -52,6 +52,12 @@ pub enum WireError {
     /// Items that take no bytes can be written in any number with a few bytes; each would take memory here.
     #[error("more than {MAX_EMPTY_ITEMS} items of arrays that take no bytes")]
     EmptyItems,
+    /// A few bytes that become very many in the reader schema, by defaults or wider numbers.
+    #[error("it would be more than {} MiB longer in the reader schema", MAX_GROWTH_BYTES >> 20)]
+    Growth,
+    /// More text than a batch can hold.
+    #[error("the batch has more text than can be handed over at once")]
+    Text,
     /// Nested deeper than anything that is not an attack.
     #[error("nested deeper than {MAX_DEPTH} levels")]
     Depth,
@@ -62,6 +68,9 @@ pub enum WireError {
 
 /// How deep values may nest where the schema is recursive.
 pub const MAX_DEPTH: usize = 128;
+
+/// By how many bytes a datum may become longer when it is brought to another schema.
+pub const MAX_GROWTH_BYTES: usize = 64 << 20;
 
 /// How many items without bytes (nulls, empty records) a datum may have where each of them costs something.
 pub const MAX_EMPTY_ITEMS: usize = 65_536;

@@ -106,6 +106,9 @@ pub enum RowError {
     /// A null where the store has no place for one.
     #[error("an array or a map has null in it, which its column cannot hold")]
     NullItem,
+    /// More text than rows can hold at once.
+    #[error("its row, with those before it that are not yet written, takes more than 4 GiB")]
+    TooMuch,
     /// A lifetime that is none.
     #[error("its time to live is {0} s; it must be from 0 to {MAX_TTL_S}")]
     Ttl(i64),
@@ -229,21 +232,21 @@ impl Part {
             Self::Thousandfold => Cell::Integer(cursor.long()?.saturating_mul(1_000)),
             Self::Float => Cell::Real(f64::from(f32::from_le_bytes(cursor.array()?))),
             Self::Double => Cell::Real(f64::from_le_bytes(cursor.array()?)),
-            Self::Text => Cell::Text(keep(arena, cursor.string()?.as_bytes())),
-            Self::Blob => Cell::Blob(keep(arena, cursor.bytes()?)),
-            Self::Fixed(size) => Cell::Blob(keep(arena, cursor.take(*size)?)),
-            Self::Symbol(symbols) => Cell::Text(keep(arena, symbols[cursor.index(symbols.len())?].as_bytes())),
+            Self::Text => Cell::Text(keep(arena, cursor.string()?.as_bytes())?),
+            Self::Blob => Cell::Blob(keep(arena, cursor.bytes()?)?),
+            Self::Fixed(size) => Cell::Blob(keep(arena, cursor.take(*size)?)?),
+            Self::Symbol(symbols) => Cell::Text(keep(arena, symbols[cursor.index(symbols.len())?].as_bytes())?),
             Self::Decimal { scale, fixed } => {
                 let bytes = match fixed {
                     Some(size) => cursor.take(*size)?,
                     None => cursor.bytes()?,
                 };
                 let text = decimal::text(bytes, *scale).map_err(RowError::Decimal)?;
-                Cell::Text(keep(arena, text.as_bytes()))
+                Cell::Text(keep(arena, text.as_bytes())?)
             }
             Self::BigDecimal => {
                 let text = decimal::big_text(cursor.bytes()?).map_err(RowError::Decimal)?;
-                Cell::Text(keep(arena, text.as_bytes()))
+                Cell::Text(keep(arena, text.as_bytes())?)
             }
             Self::Array(min, item) => {
                 let begin = drawn.open.len();
@@ -259,7 +262,7 @@ impl Part {
                 let begin = drawn.open.len();
                 while let Some(items) = cursor.block(1)? {
                     for _ in 0..items {
-                        let key = keep(&mut drawn.arena, cursor.string()?.as_bytes());
+                        let key = keep(&mut drawn.arena, cursor.string()?.as_bytes())?;
                         drawn.open.push(Cell::Text(key));
                         let cell = value.read(schema, cursor, drawn)?;
                         drawn.open.push(not_null(cell)?);
@@ -281,7 +284,7 @@ impl Part {
                     None => cursor.bytes()?,
                 };
                 let bytes: [u8; 16] = bytes.try_into().map_err(|_| RowError::Uuid(bytes.len()))?;
-                Cell::Text(keep(arena, json::uuid_text(bytes).as_bytes()))
+                Cell::Text(keep(arena, json::uuid_text(bytes).as_bytes())?)
             }
             Self::Json(ty, skip) => {
                 let mut ahead = *cursor;
@@ -289,7 +292,7 @@ impl Part {
                 let start = arena.len();
                 json::write_value(schema, *ty, &mut ahead, JsonStyle::Plain, arena)
                     .map_err(|e| RowError::Json(e.to_string()))?;
-                Cell::Text(Span { start: start as u32, len: (arena.len() - start) as u32 })
+                Cell::Text(span_from(arena, start)?)
             }
             Self::Nullable(null, part) => {
                 if cursor.index(2)? == *null {
@@ -317,8 +320,15 @@ fn not_null(cell: Cell) -> Result<Cell, RowError> {
     if cell == Cell::Null { Err(RowError::NullItem) } else { Ok(cell) }
 }
 
-fn keep(arena: &mut Vec<u8>, bytes: &[u8]) -> Span {
-    let start = arena.len() as u32;
+fn keep(arena: &mut Vec<u8>, bytes: &[u8]) -> Result<Span, RowError> {
+    let start = arena.len();
     arena.extend_from_slice(bytes);
-    Span { start, len: bytes.len() as u32 }
+    span_from(arena, start)
+}
+
+/// What was added to the arena since.
+fn span_from(arena: &[u8], start: usize) -> Result<Span, RowError> {
+    let too_much = |_| RowError::TooMuch;
+    u32::try_from(arena.len()).map_err(too_much)?;
+    Ok(Span { start: start as u32, len: (arena.len() - start) as u32 })
 }

@@ -1,14 +1,16 @@
 //! The operations of a [`Resolution`], on a datum.
 //!
-//! The bytes may be anything. Nothing is appended that the input does not pay for: items without bytes are counted.
+//! The bytes may be anything. Nothing is appended that the input does not pay for: items without bytes are counted, and what
+//! defaults and wider numbers add is bounded.
 
 use super::skip::deeper;
 use super::{Operation, Resolution, Step};
-use crate::wire::{Cursor, MAX_EMPTY_ITEMS, WireError, write_bytes, write_long};
+use crate::wire::{Cursor, MAX_EMPTY_ITEMS, MAX_GROWTH_BYTES, WireError, write_bytes, write_long};
 
 pub(super) fn apply(resolution: &Resolution, datum: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
     let before = out.len();
-    let mut run = Run { resolution, out, marks: Vec::new(), empty_items_left: MAX_EMPTY_ITEMS };
+    let most = before.saturating_add(datum.len()).saturating_add(MAX_GROWTH_BYTES);
+    let mut run = Run { resolution, out, most, marks: Vec::new(), empty_items_left: MAX_EMPTY_ITEMS };
     let mut cursor = Cursor::new(datum);
     let applied = run.operation(resolution.root, &mut cursor, 0).and_then(|()| cursor.end());
     if applied.is_err() {
@@ -21,6 +23,8 @@ pub(super) fn apply(resolution: &Resolution, datum: &[u8], out: &mut Vec<u8>) ->
 struct Run<'r, 'd> {
     resolution: &'r Resolution,
     out: &'r mut Vec<u8>,
+    /// How long that may become.
+    most: usize,
     /// Where values start that are wanted later, of all records that are open.
     marks: Vec<Cursor<'d>>,
     empty_items_left: usize,
@@ -77,6 +81,10 @@ impl<'d> Run<'_, 'd> {
             write_long(self.out, items as i64);
             for _ in 0..items {
                 self.operation(item, cursor, depth)?;
+                // Only items make many of a few bytes.
+                if self.out.len() > self.most {
+                    return Err(WireError::Growth);
+                }
             }
             if let Some(bytes) = bytes.filter(|b| *b != cursor.at() - start) {
                 return Err(WireError::Length { at: start, len: bytes as i64 });

@@ -1,7 +1,7 @@
 //! Cases of the specification, one by one. Random schemas and values are in `tests/resolution.rs`.
 
 use super::*;
-use crate::wire::{Cursor, MAX_DEPTH, MAX_EMPTY_ITEMS, write_bytes, write_long};
+use crate::wire::{Cursor, MAX_DEPTH, MAX_EMPTY_ITEMS, MAX_GROWTH_BYTES, write_bytes, write_long};
 
 fn schema(json: &str) -> Schema {
     Schema::parse(json).unwrap_or_else(|e| panic!("{json}: {e}"))
@@ -54,6 +54,17 @@ fn numbers_are_promoted() {
         assert_eq!(resolve(writer, reader, &datum), Ok(expected), "{writer} as {reader}");
     }
     assert!(matches!(resolve(r#""bytes""#, r#""string""#, &[2, 0xff]), Err(WireError::Utf8 { .. })));
+}
+
+#[test]
+fn defaults_do_not_make_endless_bytes_of_a_few() {
+    let default = "d".repeat(300);
+    let item = |fields: &str| format!(r#"{{"type":"array","items":{}}}"#, record("I", fields));
+    let writer = item(r#"{"name":"a","type":"int"}"#);
+    let reader = item(&format!(r#"{{"name":"a","type":"int"}},{{"name":"b","type":"string","default":"{default}"}}"#));
+    let datum = |items: usize| [long(items as i64), vec![2; items], vec![0]].concat();
+    assert_eq!(resolve(&writer, &reader, &datum(1000)).map(|out| out.len()), Ok(2 + 1000 * 303 + 1));
+    assert_eq!(resolve(&writer, &reader, &datum(MAX_GROWTH_BYTES / 300)), Err(WireError::Growth));
 }
 
 #[test]
