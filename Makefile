@@ -31,7 +31,7 @@ SWAPPED := swap::load swap::kills swap::kafka
 SWAPS := 200
 HOST := cargo run --quiet --locked --package host --
 
-.PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests guests-all guests-test bench bench-languages bench-kafka bench-cassandra services services-stop downloads python clean tools target host
+.PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests guests-all guests-test bench bench-languages bench-kafka bench-cassandra services services-stop downloads python clean tools components target host
 
 help: ## This list
 	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
@@ -80,7 +80,7 @@ soak: guests downloads ## Tests on clusters, with hosts and nodes killed, paused
 	    cargo test --locked --package host --test all -- $(PROOF) --test-threads 1
 	BESPOKE_TEST_SWAPS=$(SWAPS) cargo test --locked --package host --test all -- $(SWAPPED) --test-threads 1
 
-lint: tools ## Formatting and lints, of the host and of the modules
+lint: components ## Formatting and lints, of the host and of the modules
 	cargo fmt --all --check
 	cd guests && cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -106,7 +106,7 @@ guests-all: guests host ## Builds the sample modules in every language, with too
 	@for module in $(SAMPLES); do \
 	    cp -p $(GUESTS)/$(TARGET)/release/$$module.wasm $(BUILT)/rust/ || exit 1; \
 	    for language in $(LANGUAGES); do \
-	        target/debug/host build guests/$$language/$$module --no-check \
+	        $(HOST) build guests/$$language/$$module --no-check \
 	            --output $(BUILT)/$$language/$$module.wasm || exit 1; \
 	    done; \
 	done
@@ -187,6 +187,12 @@ tools:
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust from https://rustup.rs' >&2; exit 1; }
 	@command -v cc >/dev/null || { echo 'a C compiler is missing (SQLite is built from source): install gcc or clang' >&2; exit 1; }
 	@command -v perl >/dev/null || { echo 'perl is missing (OpenSSL is built from source): install it' >&2; exit 1; }
+
+components: tools
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { \
+	    command -v rustup >/dev/null || { echo 'rustfmt or clippy is missing: install Rust from https://rustup.rs' >&2; exit 1; }; \
+	    echo '== installing rustfmt and clippy: rustup component add rustfmt clippy'; \
+	    rustup component add rustfmt clippy; }
 
 target: tools
 	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET)" || { \
