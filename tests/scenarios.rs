@@ -239,6 +239,70 @@ fn records_that_others_wrote_wrongly_are_dead_letters() {
 }
 
 #[test]
+fn what_a_module_never_sees_does_not_say_that_it_is_broken() {
+    let folder = Folder::of(&cases().join("csv"));
+    folder.host(&RUN).must_end(0);
+    let before = folder.letters(LETTERS).len();
+    let mut records = BatchBuilder::new();
+    (0..150).for_each(|_| records.push(Some(b"k"), Some(b"{}"), [], 42).expect("room"));
+    folder.append("in", &records.finish());
+    folder.host(&RUN).must_end(0);
+    assert_eq!(folder.letters(LETTERS).len(), before + 150);
+}
+
+#[test]
+fn a_line_without_a_key_is_a_dead_letter_as_it_was() {
+    let folder = Folder::of(&cases().join("null-key"));
+    folder.host(&RUN).must_end(0);
+    let shown = folder.host(&["dead-letters", "show", "--kind", "key", "--raw"]);
+    shown.must_end(0);
+    assert_eq!(shown.stdout, "{\"shop\":null,\"price\":2}\n{\"price\":3}\n");
+}
+
+/// The table of each place: the log's own file, where rows are part of the step, and another.
+#[test]
+fn a_row_that_a_table_of_its_user_refuses_is_a_dead_letter() {
+    for path in ["", "path = \"rows.db\""] {
+        let folder = Folder::of(&cases().join("null-key"));
+        let pipeline = fs::read_to_string(folder.path("pipeline.toml")).expect("UTF-8");
+        let sink = "[[sink]]\nname = \"sink\"\nfrom = \"out\"\ntable = \"offers\"\n";
+        let table = format!("[tables.offers]\nstore = \"sqlite\"\npartition_key = [\"shop\"]\n{path}\n");
+        fs::write(folder.path("pipeline.toml"), format!("{pipeline}\n{sink}\n{table}")).expect("written");
+        fs::write(folder.path("feed.jsonl"), "").expect("written");
+        folder.host(&RUN).must_end(0);
+        let file = folder.path(if path.is_empty() { "log.db" } else { "rows.db" });
+        let open = || rusqlite::Connection::open(&file).expect("a database");
+        let stricter = "DROP TABLE offers;
+            CREATE TABLE offers (shop TEXT NOT NULL PRIMARY KEY, price REAL CHECK (price > 0), UNIQUE (price)) STRICT;
+            INSERT INTO offers VALUES ('d', 4);";
+        open().execute_batch(stricter).expect("made");
+        // The last of `a` and of `b` are refused, and those that they would have taken the place of count. That of `c` is
+        // refused whatever comes, many times.
+        let mut lines: Vec<String> = [("a", 1), ("a", -1), ("b", 2), ("b", 4)]
+            .map(|(shop, price)| format!("{{\"shop\":\"{shop}\",\"price\":{price}}}\n"))
+            .into();
+        lines.extend((0..500).map(|n| format!("{{\"shop\":\"c\",\"price\":-{n}}}\n")));
+        fs::write(folder.path("feed.jsonl"), lines.concat()).expect("written");
+        folder.host(&RUN).must_end(0);
+        let rows = "SELECT group_concat(shop || ' ' || price, ', ' ORDER BY shop) FROM offers";
+        let rows: String = open().query_row(rows, [], |row| row.get(0)).expect("rows");
+        assert_eq!(rows, "a 1.0, b 2.0, d 4.0", "{path}");
+        let mut found: Vec<String> = folder.letters(LETTERS).iter().map(Letter::line).collect();
+        found.sort_unstable();
+        assert_eq!(found.len(), 502, "{path}");
+        let of_c = "row | sink | out-0:10 | CHECK constraint failed: price > 0";
+        for line in [
+            "row | sink | out-0:1 | CHECK constraint failed: price > 0",
+            of_c,
+            "row | sink | out-0:3 | UNIQUE constraint failed: offers.price",
+        ] {
+            assert!(found.iter().any(|found| found == line), "{found:#?}");
+        }
+        folder.must_keep_originals(LETTERS);
+    }
+}
+
+#[test]
 fn a_record_of_10_mb_passes_and_a_line_of_more_than_16_is_a_dead_letter() {
     let folder = Folder::of(&cases().join("empty-feed"));
     let line = |name: &str| {

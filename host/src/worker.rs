@@ -14,12 +14,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bespoke_record::Batch;
+use bespoke_record::{Batch, Entry};
 use bytes::Bytes;
 
 use crate::log::{Commit, Event, LogError, Session};
 use crate::metrics::Counters;
-use crate::table::{Rows, TableError};
+use crate::table::{Refused, Rows, TableError};
 
 /// What a worker does with records.
 pub trait Task {
@@ -63,6 +63,10 @@ pub trait Task {
     /// # Errors
     /// If there can be none.
     fn rows(&mut self) -> Result<Vec<Rows>, Stop>;
+
+    /// The log's table has refused these of the rows that were told last. The step is thrown away, to be done again without
+    /// their records.
+    fn refused(&mut self, _refused: Vec<Refused>) {}
 
     /// Between two steps: nothing is open. `standing` has the position of each partition, from which reading goes on.
     ///
@@ -163,15 +167,16 @@ const SLICE: Duration = Duration::from_millis(200);
 const LAST_WAIT: Duration = Duration::from_secs(10);
 /// How often the same trouble is told.
 const TELL: Duration = Duration::from_secs(30);
-/// Bytes of values after which a step is due, whatever the time: tasks keep what they made of them until the commit.
-const MAX_STEP_BYTES: usize = 256 << 20;
+/// Bytes of records, read and appended, after which a step is due, whatever the time: tasks keep what they made of them until
+/// the commit, and so do logs.
+pub(crate) const MAX_STEP_BYTES: usize = 256 << 20;
 
 /// What has happened since the last commit.
 #[derive(Default)]
 struct Step {
     positions: BTreeMap<u32, i64>,
     since: Option<Instant>,
-    /// Of the values that were read.
+    /// Of the records that were read.
     bytes: usize,
     /// Whether it is due, whatever the time.
     is_urgent: bool,
@@ -275,15 +280,15 @@ pub fn run(
             Event::Records { partition, batch } => {
                 counters.records_in.add(batch.len() as u64);
                 step.since.get_or_insert_with(Instant::now);
-                step.bytes += batch.entries().iter().filter_map(|e| e.value).map(|v| v.len as usize).sum::<usize>();
-                step.is_urgent |= step.bytes >= MAX_STEP_BYTES;
+                step.bytes += bytes_of(&batch);
                 match task.records(session, partition, &batch)? {
                     flow @ (Flow::Done | Flow::Commit) => {
                         if let Some(next) = batch.next_offset() {
                             step.positions.insert(partition, next);
                             standing.insert(partition, next);
                         }
-                        step.is_urgent |= flow == Flow::Commit;
+                        let bytes = step.bytes.saturating_add(session.open_bytes());
+                        step.is_urgent |= flow == Flow::Commit || bytes >= MAX_STEP_BYTES;
                     }
                     Flow::Halt { next, why } => {
                         step.positions.insert(partition, next);
@@ -334,7 +339,14 @@ fn commit(
     let rows = task.rows()?;
     let positions: Vec<(u32, i64)> = step.positions.iter().map(|(p, o)| (*p, *o)).collect();
     let notes: Vec<(u32, String)> = step.positions.keys().filter_map(|p| Some((*p, task.note(*p)?))).collect();
-    session.commit(Commit { positions: &positions, notes: &notes, states: &states, rows: &rows })?;
+    match session.commit(Commit { positions: &positions, notes: &notes, states: &states, rows: &rows }) {
+        Ok(()) => {}
+        Err(LogError::Table(TableError::Refused { refused, .. })) => {
+            task.refused(refused);
+            return Ok(false);
+        }
+        Err(error) => return Err(error.into()),
+    }
     task.committed(states);
     *step = Step::default();
     counters.commits.add(1);
@@ -396,6 +408,17 @@ fn abort(
     Ok(session.abort()?)
 }
 
+/// Bytes of keys, values and headers.
+fn bytes_of(batch: &Batch) -> usize {
+    let len = |span: Option<bespoke_record::Span>| span.map_or(0, |span| span.len as usize);
+    let of_entry = |entry: &Entry| {
+        let headers = &batch.header_spans()[entry.first_header as usize..][..entry.headers as usize];
+        let headers: usize = headers.iter().map(|(name, value)| len(Some(*name)) + len(*value)).sum();
+        len(entry.key) + len(entry.value) + headers
+    };
+    batch.entries().iter().map(of_entry).sum()
+}
+
 /// Waits, but not longer than until the stop.
 pub(crate) fn pause(time: Duration, stop: &AtomicBool) {
     let until = Instant::now() + time;
@@ -403,3 +426,6 @@ pub(crate) fn pause(time: Duration, stop: &AtomicBool) {
         std::thread::sleep(time.min(Duration::from_millis(10)));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ mod retention;
 mod steps;
 mod table;
 pub mod table_cassandra;
+mod table_refused;
 
 /// Opens the log under test.
 type Open<'a> = &'a dyn Fn() -> Box<dyn host::log::Log>;

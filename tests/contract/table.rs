@@ -251,19 +251,19 @@ fn a_spec_that_no_table_can_have_is_refused(store: &impl Store) {
 // === An SQLite file ===
 
 /// A file of tables alone.
-struct OwnFile {
-    file: SqliteFile,
+pub struct OwnFile {
+    pub file: SqliteFile,
     folder: TempDir,
 }
 
 impl OwnFile {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         Self { file: SqliteFile::new(folder.path().join("made/tables.db")), folder }
     }
 
     /// The file as other programs open it.
-    fn conn(&self) -> Connection {
+    pub fn conn(&self) -> Connection {
         std::fs::create_dir_all(self.folder.path().join("made")).expect("a folder");
         Connection::open(self.folder.path().join("made/tables.db")).expect("a database")
     }
@@ -292,16 +292,16 @@ impl Store for OwnFile {
 // === The file of the embedded log ===
 
 /// Rows are parts of steps.
-struct InLog {
+pub struct InLog {
     log: EmbeddedLog,
-    _folder: TempDir,
+    pub folder: TempDir,
 }
 
 impl InLog {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let log = EmbeddedLog::open(folder.path().join("log.db"), Options::default()).expect("a log");
-        Self { log, _folder: folder }
+        Self { log, folder }
     }
 }
 
@@ -456,7 +456,8 @@ fn a_nan_is_kept_as_null() {
 fn a_row_that_is_refused_says_of_which_table() {
     let store = OwnFile::new();
     store.ensure(&prices()).unwrap();
-    let refused = store.write(&rows(&prices(), &[Text("dear"), Text("a"), Integer(1)], &[])).unwrap_err();
+    store.conn().execute_batch("ALTER TABLE prices RENAME COLUMN price TO cost").unwrap();
+    let refused = store.write(&rows(&prices(), &[Integer(1), Text("a"), Integer(1)], &[])).unwrap_err();
     assert!(refused.to_string().starts_with("table `prices`: "), "{refused}");
     assert_eq!(store.rows("prices"), Cells::new());
 }

@@ -34,6 +34,7 @@ use crate::worker::{Pace, Stop};
 /// Where a module reads when there are no topics.
 const INPUT: &str = "standard input";
 const BATCH_RECORDS: usize = 1024;
+const BATCH_BYTES: usize = 4 << 20;
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs a module over standard input until it ends. False if a record could not be handled.
@@ -131,7 +132,7 @@ impl PipeSession {
         let mut value = Vec::new();
         let failed =
             |e: Box<dyn std::error::Error + Send + Sync>| LogError::Store { path: INPUT.to_owned(), source: e };
-        while builder.len() < max_records {
+        while builder.len() < max_records && builder.bytes() < BATCH_BYTES {
             value.clear();
             value.extend_from_slice(&alone::prefix());
             match self.source.next(&mut value).map_err(|e| failed(Box::new(e)))? {
@@ -253,5 +254,9 @@ impl Session for PipeSession {
 
     fn max_record_bytes(&self, _: &str) -> usize {
         usize::MAX
+    }
+
+    fn open_bytes(&self) -> usize {
+        self.out.len()
     }
 }

@@ -13,7 +13,7 @@ use crate::log::{Commit, Event, LogError, Session};
 use crate::metrics::Counters;
 use crate::schema::framing::Frame;
 use crate::stage::KeyPlan;
-use crate::worker::{Stop, pause};
+use crate::worker::{MAX_STEP_BYTES, Stop, pause};
 
 /// Records that are appended at once.
 const BATCH_RECORDS: usize = 4096;
@@ -128,7 +128,7 @@ impl FeedTask {
         let limit = session.max_record_bytes(&self.topic).saturating_sub(v2::AROUND_RECORD_BYTES);
         let mut open_since: Option<Instant> = None;
         // Of the open step: a step that is thrown away was not written.
-        let (mut records_open, mut letters_open) = (0, 0);
+        let (mut records_open, mut letters_open, mut bytes_open) = (0, 0, 0);
         loop {
             let mut batch = BatchBuilder::new();
             let name = self.name.clone();
@@ -162,11 +162,13 @@ impl FeedTask {
                             Ok(_) => {
                                 let bytes = key.len() + value.len();
                                 let why = format!("a record of {bytes} bytes is larger than the limit of {limit}");
-                                letters.push_unread(&value, &source.place(), Kind::TooLarge, &why).map_err(too_many)?;
+                                let line = source.line(&value[self.frame.prefix().len()..]);
+                                letters.push_unread(&line, &source.place(), Kind::TooLarge, &why).map_err(too_many)?;
                             }
-                            Err(why) => letters
-                                .push_unread(&value, &source.place(), Kind::Key, &why.to_string())
-                                .map_err(too_many)?,
+                            Err(why) => {
+                                let (line, why) = (source.line(&value[self.frame.prefix().len()..]), why.to_string());
+                                letters.push_unread(&line, &source.place(), Kind::Key, &why).map_err(too_many)?;
+                            }
                         }
                     }
                     Next::Rejected { raw, reason, place } => {
@@ -186,6 +188,7 @@ impl FeedTask {
                 }
             }
             let (records, diverted) = (batch.len() as u64, letters.len() as u64);
+            bytes_open += batch.bytes() + letters.bytes();
             if records > 0 {
                 session.append(&self.topic, &batch.finish())?;
             }
@@ -199,7 +202,8 @@ impl FeedTask {
             }
             let stopping = stop.load(Ordering::Relaxed);
             let due = open_since.is_some_and(|since| since.elapsed() >= self.commit_interval);
-            if due || ended || stopping || broke.is_some() {
+            if due || ended || stopping || broke.is_some() || bytes_open >= MAX_STEP_BYTES {
+                bytes_open = 0;
                 if open_since.take().is_some() {
                     let position = match source.position() {
                         Ok(position) => position,
@@ -239,4 +243,100 @@ fn too_many(error: bespoke_record::Full) -> Stop {
 
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use bespoke_record::Batch;
+
+    use super::*;
+    use crate::feed::FeedError;
+
+    const RECORD_BYTES: usize = 4 << 20;
+    const RECORDS: usize = 2 * MAX_STEP_BYTES / RECORD_BYTES;
+
+    /// Records of zeros.
+    struct Zeros(usize);
+
+    impl Source for Zeros {
+        fn next(&mut self, datum: &mut Vec<u8>) -> Result<Next, FeedError> {
+            if self.0 == RECORDS {
+                return Ok(Next::End);
+            }
+            self.0 += 1;
+            datum.resize(datum.len() + RECORD_BYTES, 0);
+            Ok(Next::Datum)
+        }
+
+        fn position(&mut self) -> Result<Vec<u8>, FeedError> {
+            Ok(Vec::new())
+        }
+
+        fn place(&self) -> String {
+            String::new()
+        }
+
+        fn line(&self, _: &[u8]) -> Vec<u8> {
+            Vec::new()
+        }
+    }
+
+    /// A log that forgets, and knows how much a step had.
+    #[derive(Default)]
+    struct Steps {
+        open: usize,
+        most: Arc<std::sync::Mutex<Vec<usize>>>,
+    }
+
+    impl Session for Steps {
+        fn poll(&mut self, _: usize, _: Duration) -> Result<Event, LogError> {
+            Ok(Event::Assigned { partition: 0, position: 0, note: None, state: None })
+        }
+
+        fn append(&mut self, _: &str, records: &Batch) -> Result<(), LogError> {
+            self.open += records.arena().len();
+            Ok(())
+        }
+
+        fn divert(&mut self, topic: &str, letters: &Batch) -> Result<(), LogError> {
+            self.append(topic, letters)
+        }
+
+        fn commit(&mut self, _: Commit<'_>) -> Result<(), LogError> {
+            self.most.lock().expect("no panic").push(std::mem::take(&mut self.open));
+            Ok(())
+        }
+
+        fn abort(&mut self) -> Result<(), LogError> {
+            Ok(())
+        }
+
+        fn attend(&mut self) -> Result<bool, LogError> {
+            Ok(true)
+        }
+
+        fn max_record_bytes(&self, _: &str) -> usize {
+            usize::MAX
+        }
+    }
+
+    #[test]
+    fn a_step_is_due_by_its_bytes_too() {
+        let steps = Steps::default();
+        let sizes = steps.most.clone();
+        let task = FeedTask {
+            name: "feed".to_owned(),
+            topic: "t".to_owned(),
+            frame: Frame::Prefix([0; 5]),
+            key: None,
+            open: Box::new(|_| Ok(Box::new(Zeros(0)))),
+            dead_letters: "letters".to_owned(),
+            commit_interval: Duration::from_secs(3600),
+            counters: Arc::default(),
+        };
+        run_feed(Box::new(steps), task, &AtomicBool::new(false)).expect("through");
+        let sizes = sizes.lock().expect("no panic");
+        assert!(sizes.len() >= 2 && sizes.iter().all(|bytes| *bytes < MAX_STEP_BYTES + 2 * BATCH_BYTES), "{sizes:?}");
+        assert!(sizes.iter().sum::<usize>() >= RECORDS * RECORD_BYTES);
+    }
 }

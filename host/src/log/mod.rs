@@ -107,7 +107,8 @@ pub trait Session: Send {
     /// Makes the step happen: all that was appended, and all of this.
     ///
     /// # Errors
-    /// If the store cannot be written, or has no place for rows; the step is aborted then.
+    /// If the store cannot be written, or has no place for rows; the step is aborted then. With [`TableError::Refused`] it
+    /// can be done again without those rows.
     fn commit(&mut self, commit: Commit<'_>) -> Result<(), LogError>;
 
     /// Forgets the step and goes back to the committed positions. [`Event::Assigned`] comes again for every partition.
@@ -127,6 +128,11 @@ pub trait Session: Send {
     /// Bytes of the largest record that [`Session::append`] takes for a topic, counting all of its parts as they are
     /// written.
     fn max_record_bytes(&self, topic: &str) -> usize;
+
+    /// Bytes that the open step holds in memory here.
+    fn open_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// Which worker of which group opens a session.

@@ -20,7 +20,7 @@ pub(super) struct Staged {
     changes: Vec<Change>,
     /// The last change of each key.
     by_key: HashMap<Vec<u8>, usize>,
-    /// Where records are, for as long as they may become dead letters.
+    /// Where records are, which may become dead letters.
     batches: Vec<(u32, Batch)>,
 }
 
@@ -150,15 +150,50 @@ impl Staged {
         if upserts.is_empty() && deletes.is_empty() {
             return None;
         }
-        match last {
-            // Only after a refusal, which is rare.
-            Some(last) => (rows.arena, rows.nested) = (last.rows.arena.clone(), last.rows.nested.clone()),
-            None => {
-                rows.arena = std::mem::take(&mut self.drawn.arena);
-                rows.nested = std::mem::take(&mut self.drawn.nested);
+        // Those before are there only after a refusal. A writer may have them still.
+        (rows.arena, rows.nested) = match last.map(|last| Arc::try_unwrap(last.rows)) {
+            Some(Ok(last)) => (last.arena, last.nested),
+            Some(Err(last)) => (last.arena.clone(), last.nested.clone()),
+            None => (std::mem::take(&mut self.drawn.arena), std::mem::take(&mut self.drawn.nested)),
+        };
+        Some(Sent { rows: Arc::new(rows), upserts, deletes })
+    }
+
+    /// Every change, in order: each is judged by itself.
+    pub(super) fn send_each(&mut self, table: &Arc<TableSpec>) -> Option<Sent> {
+        let mut rows = Rows::new(table.clone());
+        let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
+        let (width, keys) = (table.columns.len(), table.key().count());
+        for (number, change) in self.changes.iter_mut().enumerate() {
+            change.fate = Fate::Sent;
+            match change.kind {
+                Kind::Upsert => {
+                    rows.order.push(RowIndex::Upsert(upserts.len()));
+                    upserts.push(number);
+                    rows.upserts.extend_from_slice(&self.drawn.cells[change.first..][..width]);
+                    rows.marks.push(change.mark);
+                }
+                Kind::Delete => {
+                    rows.order.push(RowIndex::Delete(deletes.len()));
+                    deletes.push(number);
+                    rows.deletes.extend_from_slice(&self.drawn.cells[change.first..][..keys]);
+                    rows.delete_stamps.push(change.mark.stamp);
+                }
             }
         }
-        Some(Sent { rows: Arc::new(rows), upserts, deletes })
+        rows.arena = std::mem::take(&mut self.drawn.arena);
+        rows.nested = std::mem::take(&mut self.drawn.nested);
+        (!rows.order.is_empty()).then(|| Sent { rows: Arc::new(rows), upserts, deletes })
+    }
+
+    /// Where the batches end that are kept, by partition.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (u32, i64)> + '_ {
+        self.batches.iter().filter_map(|(partition, batch)| Some((*partition, batch.next_offset()?)))
+    }
+
+    /// Bytes of text and blobs.
+    pub(super) fn bytes(&self) -> usize {
+        self.drawn.arena.len()
     }
 
     /// A row was refused: the record that it is of, with its partition.

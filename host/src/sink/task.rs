@@ -1,4 +1,9 @@
 //! One worker's share of a sink.
+//!
+//! A row that a table refuses becomes a dead letter. A table outside of the log tells it before the step is committed. One in
+//! the log tells it by the commit, so that the step is thrown away and done again without the records that are known to be
+//! at fault; from then on each of its rows is judged, and not only the last of each key, or it would take one more time for
+//! each row that has been written over.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +24,7 @@ use crate::stage::{NoSchema, Writers};
 use crate::table::{
     Cell, ColumnType, Refused, RowIndex, Rows, TableError, TableSpec, TableStore, TableWriter, Written,
 };
-use crate::worker::{Flow, Outside, Stop, Task};
+use crate::worker::{Flow, MAX_STEP_BYTES, Outside, Stop, Task};
 
 /// Everything about a sink that its workers share.
 pub struct Sink {
@@ -50,8 +55,14 @@ pub struct SinkTask {
     /// The way to a table outside of the log.
     writer: Option<Box<dyn TableWriter>>,
     staged: Staged,
-    /// What the writer has.
+    /// What the writer or the log has.
     sent: Option<Sent>,
+    /// Whether each change is to be judged, since the log's table has refused one.
+    judges_each: bool,
+    /// Records whose rows the log's table has refused in this step, by partition and offset, and why.
+    refused: HashMap<(u32, i64), String>,
+    /// Where the partitions ended in the step that was refused; it is not to become longer.
+    tried: HashMap<u32, i64>,
     /// The last stamp of each partition.
     stamps: HashMap<u32, Stamps>,
     converted: Vec<u8>,
@@ -77,8 +88,20 @@ impl SinkTask {
     pub fn new(sink: Arc<Sink>, writers: Writers, counters: Arc<Counters>) -> Result<Self, TableError> {
         let schema = writers.reader().clone();
         let writer = sink.store.as_ref().map(|store| store.writer(&sink.table)).transpose()?;
-        let (staged, stamps) = (Staged::default(), HashMap::new());
-        Ok(Self { sink, writers, schema, counters, writer, staged, sent: None, stamps, converted: Vec::new() })
+        Ok(Self {
+            sink,
+            writers,
+            schema,
+            counters,
+            writer,
+            staged: Staged::default(),
+            sent: None,
+            judges_each: false,
+            refused: HashMap::new(),
+            tried: HashMap::new(),
+            stamps: HashMap::new(),
+            converted: Vec::new(),
+        })
     }
 
     fn upsert(&mut self, batch: &Batch, index: usize, stamp: i64) -> Result<(), Failed> {
@@ -140,6 +163,7 @@ fn cell_of(value: &serde_json::Value, ty: &ColumnType, arena: &mut Vec<u8>) -> O
         T::Float => Cell::Real(f64::from(text.parse::<f32>().ok()?)),
         T::Double => Cell::Real(text.parse().ok()?),
         T::Text | T::Uuid => {
+            u32::try_from(arena.len() + text.len()).ok()?;
             let start = arena.len() as u32;
             arena.extend_from_slice(text.as_bytes());
             Cell::Text(bespoke_record::Span { start, len: text.len() as u32 })
@@ -169,13 +193,13 @@ impl Task for SinkTask {
         let mut letters = DeadLetters::new(&sink.name, None);
         let mut diverted = 0;
         let mut stamps = self.stamps.get(&partition).copied().unwrap_or_else(Stamps::new);
-        if self.writer.is_some() {
-            self.staged.keep(partition, batch);
-        }
+        self.staged.keep(partition, batch);
         for index in 0..batch.len() {
             let entry = &batch.entries()[index];
             let stamp = stamps.next(entry.timestamp_ms);
+            let refused = self.refused.get(&(partition, entry.offset)).cloned();
             let done = match entry.value {
+                _ if let Some(why) = refused => Err(Failed::Bad(Kind::Row, why)),
                 Some(_) => self.upsert(batch, index, stamp),
                 None => self.delete(batch, index, stamp),
             };
@@ -199,7 +223,9 @@ impl Task for SinkTask {
             self.counters.dead_letters.add(diverted);
             session.divert(&self.sink.dead_letters, &letters.finish())?;
         }
-        Ok(Flow::Done)
+        let next = batch.next_offset();
+        let is_tried = self.tried.get(&partition).is_some_and(|end| next.is_some_and(|next| next >= *end));
+        Ok(if is_tried || self.staged.bytes() >= MAX_STEP_BYTES { Flow::Commit } else { Flow::Done })
     }
 
     fn states(&mut self) -> Result<Vec<(u32, Bytes)>, Stop> {
@@ -249,13 +275,34 @@ impl Task for SinkTask {
         if self.writer.is_some() {
             return Ok(Vec::new());
         }
-        let sent = std::mem::take(&mut self.staged).send(&self.sink.table, None);
-        let rows = sent.and_then(|sent| Arc::into_inner(sent.rows));
+        let table = &self.sink.table;
+        let sent = if self.judges_each { self.staged.send_each(table) } else { self.staged.send(table, None) };
+        let Some(mut sent) = sent else { return Ok(Vec::new()) };
+        let rows = std::mem::replace(&mut sent.rows, Arc::new(Rows::new(table.clone())));
+        self.sent = Some(sent);
+        let rows = Arc::into_inner(rows);
         self.counters.records_out.add(rows.as_ref().map_or(0, |rows| rows.marks.len() as u64));
         Ok(rows.into_iter().collect())
     }
 
-    fn committed(&mut self, _: Vec<(u32, Bytes)>) {}
+    fn refused(&mut self, refused: Vec<Refused>) {
+        let Some(sent) = self.sent.take() else { return };
+        self.judges_each = true;
+        self.tried = self.staged.ends().collect();
+        for Refused { row, why } in refused {
+            if let Some((partition, record)) = self.staged.refuse(&sent, row) {
+                tracing::debug!(sink = self.sink.name, partition, offset = record.offset(), why, "row refused");
+                self.refused.insert((partition, record.offset()), why);
+            }
+        }
+    }
+
+    fn committed(&mut self, _: Vec<(u32, Bytes)>) {
+        self.staged = Staged::default();
+        self.sent = None;
+        self.refused.clear();
+        self.tried.clear();
+    }
 
     fn aborted(&mut self) {
         self.staged = Staged::default();

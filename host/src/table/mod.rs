@@ -227,6 +227,8 @@ pub struct Rows {
     pub deletes: Vec<Cell>,
     /// The stamp of each delete.
     pub delete_stamps: Vec<i64>,
+    /// The order of all of them, where each is to be judged by itself: then a key may have any number of both. Empty else.
+    pub order: Vec<RowIndex>,
 }
 
 /// What an upsert has beside its cells.
@@ -297,6 +299,14 @@ pub enum TableError {
         /// What happened.
         what: String,
     },
+    /// Rows that can never be written, so that none were.
+    #[error("table `{table}` refuses {} rows, the first of them because: {}", refused.len(), refused.first().map_or("", |r| &r.why))]
+    Refused {
+        /// The table.
+        table: String,
+        /// Which rows, and why.
+        refused: Vec<Refused>,
+    },
     /// The store failed.
     #[error("table `{table}`: {source}")]
     Store {
@@ -340,6 +350,7 @@ impl Rows {
             marks: Vec::new(),
             deletes: Vec::new(),
             delete_stamps: Vec::new(),
+            order: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Whole batches go, from the start of a partition on: by age when their newest record is too old, by bytes until no more
 //! are left than may be, but never the newest batch. It is done after commits, and by sessions that wait for records or are held up,
-//! at most once a second: what fails here is logged and tried again, and never fails a step.
+//! once a second, or at once where there was more than goes at once: what fails here is logged and tried again, and never fails a step.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,7 +14,8 @@ use super::writer::{Failure, Writer};
 use crate::log::Retention;
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Batches of a partition that go at once at most; more go the next time. Keeps the writer's lock short.
+/// Batches of a partition that go at once at most; more go the next time, which is due at once. Keeps the writer's lock
+/// short.
 const MAX_BATCHES: usize = 256;
 
 /// What is left of a partition.
@@ -28,36 +29,42 @@ pub(super) fn is_due(swept: Option<Instant>) -> bool {
     swept.is_none_or(|at| at.elapsed() >= INTERVAL)
 }
 
-/// Removes what may go.
-pub(super) fn sweep<'t>(writer: &mut Writer, topics: impl Iterator<Item = &'t Arc<Topic>>) {
+/// Removes what may go. Whether there may be more that may.
+pub(super) fn sweep<'t>(writer: &mut Writer, topics: impl Iterator<Item = &'t Arc<Topic>>) -> bool {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let mut is_more = false;
     for topic in topics {
         let retention = *topic.retention.read().unwrap_or_else(PoisonError::into_inner);
         if retention == Retention::default() {
             continue;
         }
         for partition in 0..topic.partitions.len() {
-            if let Err(error) = sweep_partition(writer, topic, partition, retention, now_ms) {
-                tracing::warn!(topic = topic.name, partition, %error, "retention failed, will try again");
+            match sweep_partition(writer, topic, partition, retention, now_ms) {
+                Ok(removed) => is_more |= removed == MAX_BATCHES,
+                Err(error) => {
+                    tracing::warn!(topic = topic.name, partition, %error, "retention failed, will try again");
+                }
             }
         }
     }
+    is_more
 }
 
+/// How many batches were removed.
 fn sweep_partition(
     writer: &mut Writer,
     topic: &Topic,
     partition: usize,
     retention: Retention,
     now_ms: i64,
-) -> Result<(), crate::log::LogError> {
+) -> Result<usize, crate::log::LogError> {
     let p = &topic.partitions[partition];
     if p.start() == p.end() {
-        return Ok(());
+        return Ok(0);
     }
     let removed = expired(writer, topic, partition, retention, now_ms).map_err(|e| writer.store().error(e))?;
-    let Some((ids, left)) = removed else { return Ok(()) };
+    let Some((ids, left)) = removed else { return Ok(0) };
     writer.transaction(|transaction| remove(transaction, topic.id, partition, &ids, &left))?;
     tracing::debug!(
         topic = topic.name,
@@ -67,7 +74,7 @@ fn sweep_partition(
         "retention removed batches"
     );
     p.set(left.start, p.end(), left.bytes);
-    Ok(())
+    Ok(ids.len())
 }
 
 /// The batches that may go, and what is left then. None if none may.

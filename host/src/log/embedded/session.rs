@@ -167,6 +167,10 @@ impl Session for EmbeddedSession {
     fn max_record_bytes(&self, _: &str) -> usize {
         self.shared.options.max_record_bytes
     }
+
+    fn open_bytes(&self) -> usize {
+        self.step.bytes()
+    }
 }
 
 impl Drop for EmbeddedSession {

@@ -17,6 +17,8 @@ pub(super) struct Step {
     topics: Vec<Appends>,
     /// Which partition the next batch without keys goes to, before the remainder is taken.
     turn: u32,
+    /// Of all records, as they are written.
+    bytes: usize,
 }
 
 struct Appends {
@@ -35,13 +37,15 @@ struct Pending {
 impl Step {
     /// An empty step.
     pub(super) fn new(first_turn: u32) -> Self {
-        Self { topics: Vec::new(), turn: first_turn }
+        Self { topics: Vec::new(), turn: first_turn, bytes: 0 }
     }
 
     /// Adds all records of the batch or, on an error, none. A record may have `limit` bytes.
     pub(super) fn append(&mut self, topic: &Arc<Topic>, batch: &Batch, limit: usize) -> Result<(), LogError> {
+        let mut all_bytes = 0;
         for index in 0..batch.len() {
             let bytes = v2::record_bytes(batch, index);
+            all_bytes += bytes;
             if bytes > limit as u64 {
                 let (topic, bytes) = (topic.name.clone(), usize::try_from(bytes).unwrap_or(usize::MAX));
                 return Err(LogError::TooLarge { topic, bytes, limit });
@@ -74,6 +78,7 @@ impl Step {
         if used_unkeyed {
             self.turn = self.turn.wrapping_add(1);
         }
+        self.bytes = self.bytes.saturating_add(usize::try_from(all_bytes).unwrap_or(usize::MAX));
         Ok(())
     }
 
@@ -99,6 +104,12 @@ impl Step {
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.topics.clear();
+        self.bytes = 0;
+    }
+
+    /// Bytes of what was appended.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether nothing was appended.

@@ -309,6 +309,41 @@ fn who_waits_or_is_held_up_lets_retention_go_on() {
 }
 
 #[test]
+fn retention_goes_on_at_once_where_more_may_go() {
+    const BATCHES: u32 = 600;
+    let case = Case::new();
+    let log = case.open(Options { durability: Durability::Normal, ..Options::default() });
+    topic(&log, "t", 1);
+    let mut session = log.join(member("feed", None)).expect("a session");
+    assert!(matches!(session.poll(1, WAIT), Ok(Event::Assigned { .. })));
+    (0..BATCHES).for_each(|n| commit(&mut *session, "t", &numbered(n..n + 1, 4)).expect("committed"));
+    let retention = Retention { age_ms: Some(1_000), bytes: None };
+    log.create_topic(&NewTopic { name: "t".to_owned(), partitions: 1, retention }).expect("there");
+    log.shared.writer().expect("a writer").swept = None;
+    // As many times as it takes to remove all.
+    (0..3).for_each(|_| assert!(session.attend().expect("a member")));
+    let p = log.topic("t").expect("readable").expect("there").partitions[0];
+    assert_eq!((p.start, p.end), (i64::from(BATCHES), i64::from(BATCHES)));
+}
+
+#[test]
+fn a_session_knows_how_much_its_step_holds() {
+    let case = Case::new();
+    let log = case.open(Options::default());
+    topic(&log, "t", 2);
+    let mut session = log.join(member("feed", None)).expect("a session");
+    assert_eq!(session.open_bytes(), 0);
+    session.append("t", &numbered(0..10, 1000)).expect("appended");
+    session.divert("t", &numbered(0..10, 1000)).expect("appended");
+    assert!((20_000..22_000).contains(&session.open_bytes()), "{}", session.open_bytes());
+    session.abort().expect("aborted");
+    assert_eq!(session.open_bytes(), 0);
+    session.append("t", &numbered(0..10, 1000)).expect("appended");
+    session.commit(Commit::default()).expect("committed");
+    assert_eq!(session.open_bytes(), 0);
+}
+
+#[test]
 fn retention_passes_by_offsets_that_cannot_be_right() {
     for offset in ["9223372036854775807", "-9223372036854775807"] {
         let case = Case::new();

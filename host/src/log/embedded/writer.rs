@@ -15,7 +15,7 @@ use super::step::Step;
 use super::store::Store;
 use super::topic::{Stored, Tail, Topic};
 use crate::log::{Commit, LogError, NewTopic, Retention};
-use crate::table::sqlite;
+use crate::table::{TableError, sqlite};
 
 /// The writer; there is one, behind a lock.
 pub(super) struct Writer {
@@ -76,7 +76,12 @@ impl Writer {
             set_positions(transaction, group, topic, &commit)?;
             set_states(transaction, group, commit.states)?;
             for rows in commit.rows {
-                sqlite::write(transaction, rows).map_err(|error| Failure::Log(error.into()))?;
+                let mut refused = Vec::new();
+                sqlite::write(transaction, rows, &mut refused).map_err(|error| Failure::Log(error.into()))?;
+                if !refused.is_empty() {
+                    let table = rows.table.name.clone();
+                    return Err(Failure::Log(TableError::Refused { table, refused }.into()));
+                }
             }
             Ok(added)
         });
@@ -112,8 +117,8 @@ impl Writer {
     /// Removes what retention lets go, if it is time to look.
     pub(super) fn sweep<'t>(&mut self, topics: impl Iterator<Item = &'t Arc<Topic>>) {
         if retention::is_due(self.swept) {
-            self.swept = Some(Instant::now());
-            retention::sweep(self, topics);
+            let is_more = retention::sweep(self, topics);
+            self.swept = (!is_more).then(Instant::now);
         }
     }
 

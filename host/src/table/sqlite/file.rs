@@ -93,10 +93,16 @@ impl TableStore for SqliteFile {
 impl TableWriter for Writer {
     fn write(&mut self, rows: &Arc<Rows>, _: Duration) -> Result<Written, TableError> {
         let failed = |error| super::store(&rows.table.name, error);
-        // Taken for writing at once: a transaction that becomes one later is refused if another has written meanwhile.
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        write(&tx, rows)?;
-        tx.commit().map_err(failed)?;
-        Ok(Written::Done(Vec::new()))
+        let mut refused = Vec::new();
+        loop {
+            // Taken for writing at once: a transaction that becomes one later is refused if another has written meanwhile.
+            let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+            write(&tx, rows, &mut refused)?;
+            // Else a trigger has rolled it back: once more without the row at which it did.
+            if !tx.is_autocommit() {
+                tx.commit().map_err(failed)?;
+                return Ok(Written::Done(refused));
+            }
+        }
     }
 }

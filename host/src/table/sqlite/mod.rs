@@ -8,9 +8,9 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Statement, Transaction};
 
-use super::{Cell, Column, ColumnType, Nulls, Rows, TableError, TableSpec, Top};
+use super::{Cell, Column, ColumnType, Nulls, Refused, RowIndex, Rows, TableError, TableSpec, Top};
 
 mod file;
 
@@ -52,15 +52,14 @@ pub fn check(conn: &Connection, spec: &TableSpec) -> Result<(), TableError> {
     }
 }
 
-/// Writes the rows; those that are there already are written over.
+/// Writes the rows but for those that are `refused` already; those that are there are written over. What constraints or
+/// triggers of the table refuse is added to `refused`, and all others are written. A trigger may have rolled all of it back
+/// then, and the transaction is none any more.
 ///
 /// # Errors
 /// If the store fails, for instance because the table was changed since [`ensure`].
-pub fn write(tx: &Transaction<'_>, rows: &Rows) -> Result<(), TableError> {
-    let spec = &*rows.table;
-    let keys = spec.key().count();
-    run(tx, &delete_sql(spec), keys, &rows.deletes, &rows.arena).map_err(|e| store(&spec.name, e))?;
-    run(tx, &upsert_sql(spec), spec.columns.len(), &rows.upserts, &rows.arena).map_err(|e| store(&spec.name, e))
+pub fn write(tx: &Transaction<'_>, rows: &Rows, refused: &mut Vec<Refused>) -> Result<(), TableError> {
+    write_rows(tx, rows, refused).map_err(|e| store(&rows.table.name, e))
 }
 
 /// The columns and the first rows by primary key.
@@ -140,18 +139,57 @@ fn delete_sql(spec: &TableSpec) -> String {
     format!("DELETE FROM {} WHERE {}", quote(&spec.name), conditions.join(" AND "))
 }
 
-fn run(tx: &Transaction<'_>, sql: &str, width: usize, cells: &[Cell], arena: &[u8]) -> rusqlite::Result<()> {
-    if cells.is_empty() {
-        return Ok(());
-    }
-    let mut statement = tx.prepare_cached(sql)?;
-    for row in cells.chunks_exact(width) {
-        for (index, cell) in row.iter().enumerate() {
-            statement.raw_bind_parameter(index + 1, bound(*cell, arena))?;
+fn write_rows(tx: &Transaction<'_>, rows: &Rows, refused: &mut Vec<Refused>) -> rusqlite::Result<()> {
+    let mut delete = tx.prepare_cached(&delete_sql(&rows.table))?;
+    let mut upsert = tx.prepare_cached(&upsert_sql(&rows.table))?;
+    let mut left = match rows.order.is_empty() {
+        true => {
+            let deletes = (0..rows.delete_stamps.len()).map(RowIndex::Delete);
+            deletes.chain((0..rows.marks.len()).map(RowIndex::Upsert)).collect()
         }
-        statement.raw_execute()?;
+        false => rows.order.clone(),
+    };
+    if !refused.is_empty() {
+        let known: HashSet<RowIndex> = refused.iter().map(|refused| refused.row).collect();
+        left.retain(|row| !known.contains(row));
     }
-    Ok(())
+    loop {
+        let mut failed = Vec::new();
+        for row in &left {
+            let done = match *row {
+                RowIndex::Delete(index) => write_row(&mut delete, rows.delete(index), &rows.arena),
+                RowIndex::Upsert(index) => write_row(&mut upsert, rows.upsert(index), &rows.arena),
+            };
+            let Err(error) = done else { continue };
+            if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+                return Err(error);
+            }
+            let why = match error {
+                rusqlite::Error::SqliteFailure(_, Some(why)) => why,
+                other => other.to_string(),
+            };
+            let row = Refused { row: *row, why };
+            if tx.is_autocommit() {
+                refused.push(row);
+                return Ok(());
+            }
+            failed.push(row);
+        }
+        // Without an order of theirs, what was in the way of a row may have been written after it.
+        let is_over = !rows.order.is_empty() || failed.len() == left.len();
+        if failed.is_empty() || is_over {
+            refused.append(&mut failed);
+            return Ok(());
+        }
+        left = failed.iter().map(|refused| refused.row).collect();
+    }
+}
+
+fn write_row(statement: &mut Statement<'_>, cells: &[Cell], arena: &[u8]) -> rusqlite::Result<()> {
+    for (index, cell) in cells.iter().enumerate() {
+        statement.raw_bind_parameter(index + 1, bound(*cell, arena))?;
+    }
+    statement.raw_execute().map(|_| ())
 }
 
 fn bound(cell: Cell, arena: &[u8]) -> ToSqlOutput<'_> {
