@@ -44,8 +44,14 @@ fn a_topic_is_made_shown_changed_and_deleted() {
         assert!(told.must_end(code).stderr.contains(why), "{}", told.stderr);
     };
     refused(64, &["create", &topic], "has 2 partitions, not 1");
-    refused(1, &["create", &format!("{topic}.more"), "--replication", "4"], "replication factor");
-    refused(1, &["create", &format!("{topic}.more"), "--config", "no.such.setting=1"], "InvalidConfig");
+    refused(1, &["create", &format!("{topic}.more"), "--replication", "4"], "3 broker(s) are registered");
+    let setting = ["create", &format!("{topic}.more"), "--config", "cleanup.policy=sometimes"];
+    refused(1, &setting, "Invalid value sometimes for configuration cleanup.policy");
+    refused(
+        1,
+        &["create", &format!("{topic}.more"), "--config", "no.such.setting=1"],
+        "Unknown topic config name: no.such.setting",
+    );
 
     // Records without a key, so that all of a batch are in one partition, and a group that has read some of them.
     let log = open(brokers(), Guarantee::AtLeastOnce, &[]);

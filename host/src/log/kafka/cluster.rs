@@ -18,6 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::{Client, is_passing};
 use super::context::{Context, Refusal};
 use super::cursor::Cursor;
+use super::native::refusal;
 use super::{Options, properties};
 use crate::log::LogError;
 
@@ -289,16 +290,26 @@ impl Cluster {
         replication: Option<i32>,
         settings: &[(&str, &str)],
     ) -> Result<bool, LogError> {
-        let replication = TopicReplication::Fixed(replication.unwrap_or(-1));
-        let mut topic = NewKafkaTopic::new(name, partitions as i32, replication);
+        let fixed = TopicReplication::Fixed(replication.unwrap_or(-1));
+        let mut topic = NewKafkaTopic::new(name, partitions as i32, fixed);
         topic.config.extend_from_slice(settings);
         let options = AdminOptions::new().request_timeout(Some(REQUEST)).operation_timeout(Some(REQUEST));
+        let mut refused = false;
         let is_new = self.asked(self.options.patience, "creating a topic", |admin| {
             match wait_for(admin.create_topics([&topic], &options))?.pop() {
                 Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
-                Some(Err((_, code))) => Err(KafkaError::AdminOp(code)),
+                Some(Err((_, code))) => {
+                    refused = true;
+                    Err(KafkaError::AdminOp(code))
+                }
                 _ => Ok(true),
             }
+        });
+        let is_new = is_new.map_err(|error| {
+            // The code says which kind of refusal it is, and the brokers' words which setting or number it is about.
+            let size = (partitions as i32, replication.unwrap_or(-1));
+            let why = || refusal(self.admin().inner(), name, size, settings, REQUEST);
+            refused.then(why).flatten().map_or(error, |why| self.failed(why))
         })?;
         self.remember(name);
         self.patiently("waiting for a new topic", || {

@@ -1,4 +1,5 @@
-//! Changing single settings of a topic, which leaves the others as they are.
+//! What rdkafka does not ask brokers for: changing single settings of a topic, which leaves the others as they are, and why
+//! a topic cannot be made.
 
 use std::ffi::CString;
 use std::ptr::{self, NonNull};
@@ -51,27 +52,69 @@ pub(in crate::log::kafka) fn alter_settings(
             }
         }
     }
-    // SAFETY: client and resource are alive; what is made here is given back here, the event after what it says was read.
-    // The request copies what it needs.
+    // SAFETY: client and resource are alive; the resource is given back once, here. The request copies what it needs.
     unsafe {
-        let answer = if refused.is_none() { ask(client.native_ptr(), resource.as_ptr(), timeout) } else { Ok(()) };
+        let client = client.native_ptr();
+        let answer = match refused {
+            Some(why) => Err(why),
+            None => asked(client, timeout, altered, |queue| {
+                let mut resources = [resource.as_ptr()];
+                sys::rd_kafka_IncrementalAlterConfigs(client, resources.as_mut_ptr(), 1, ptr::null(), queue);
+            }),
+        };
         sys::rd_kafka_ConfigResource_destroy(resource.as_ptr());
-        refused.map_or(answer, Err)
+        answer
     }
 }
 
-/// # Safety
-/// Client and resource are alive.
-unsafe fn ask(
-    client: *mut sys::rd_kafka_t,
-    resource: *mut sys::rd_kafka_ConfigResource_t,
+/// Why the brokers would not make a topic, in their own words. None if they would, or say nothing.
+pub(in crate::log::kafka) fn refusal(
+    client: &Client<Context>,
+    name: &str,
+    (partitions, replication): (i32, i32),
+    settings: &[(&str, &str)],
     timeout: Duration,
+) -> Option<String> {
+    let name = CString::new(name).ok()?;
+    let settings = settings.iter().map(|(name, value)| Some((CString::new(*name).ok()?, CString::new(*value).ok()?)));
+    let settings = settings.collect::<Option<Vec<_>>>()?;
+    let client = client.native_ptr();
+    // SAFETY: the client is alive, all strings are C strings, which are copied; what is made here is given back here once. It
+    // asks what would be, and changes nothing.
+    unsafe {
+        let mut why = [0; 256];
+        let topic = sys::rd_kafka_NewTopic_new(name.as_ptr(), partitions, replication, why.as_mut_ptr(), why.len());
+        let topic = NonNull::new(topic)?;
+        for (name, value) in &settings {
+            sys::rd_kafka_NewTopic_set_config(topic.as_ptr(), name.as_ptr(), value.as_ptr());
+        }
+        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS;
+        let options = sys::rd_kafka_AdminOptions_new(client, kind);
+        sys::rd_kafka_AdminOptions_set_validate_only(options, 1, why.as_mut_ptr(), why.len());
+        let answer = asked(client, timeout, created, |queue| {
+            let mut topics = [topic.as_ptr()];
+            sys::rd_kafka_CreateTopics(client, topics.as_mut_ptr(), 1, options, queue);
+        });
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_NewTopic_destroy(topic.as_ptr());
+        answer.err().filter(|why| !why.is_empty())
+    }
+}
+
+/// Asks by `ask`, and reads the answer by `told`.
+///
+/// # Safety
+/// The client is alive. `ask` has it answer into the queue that it is given, with events that `told` may be given.
+unsafe fn asked(
+    client: *mut sys::rd_kafka_t,
+    timeout: Duration,
+    told: unsafe fn(*mut sys::rd_kafka_event_t) -> Result<(), String>,
+    ask: impl FnOnce(*mut sys::rd_kafka_queue_t),
 ) -> Result<(), String> {
-    let mut resources = [resource];
-    // SAFETY: as the caller promises, and see there.
+    // SAFETY: as the caller promises; the queue is made and given back here, an event after what it says was read.
     unsafe {
         let queue = sys::rd_kafka_queue_new(client);
-        sys::rd_kafka_IncrementalAlterConfigs(client, resources.as_mut_ptr(), 1, ptr::null(), queue);
+        ask(queue);
         let deadline = Instant::now() + timeout;
         let mut answer = Err("no answer in time".to_owned());
         while Instant::now() < deadline {
@@ -90,7 +133,7 @@ unsafe fn ask(
 
 /// # Safety
 /// The event is alive.
-unsafe fn told(event: *mut sys::rd_kafka_event_t) -> Result<(), String> {
+unsafe fn altered(event: *mut sys::rd_kafka_event_t) -> Result<(), String> {
     // SAFETY: as the caller promises; what is read here belongs to the event.
     unsafe {
         let failed = text(sys::rd_kafka_event_error_string(event));
@@ -107,5 +150,21 @@ unsafe fn told(event: *mut sys::rd_kafka_event_t) -> Result<(), String> {
             }
         }
         if count == 0 { Err(failed) } else { Ok(()) }
+    }
+}
+
+/// # Safety
+/// The event is alive.
+unsafe fn created(event: *mut sys::rd_kafka_event_t) -> Result<(), String> {
+    // SAFETY: as the caller promises; what is read here belongs to the event.
+    unsafe {
+        let result = sys::rd_kafka_event_CreateTopics_result(event);
+        if result.is_null() {
+            return Err(text(sys::rd_kafka_event_error_string(event)));
+        }
+        let mut count = 0;
+        let topics = sys::rd_kafka_CreateTopics_result_topics(result, &mut count);
+        let whys = (0..count).map(|index| text(sys::rd_kafka_topic_result_error_string(*topics.add(index))));
+        whys.into_iter().find(|why| !why.is_empty()).map_or(Ok(()), Err)
     }
 }
