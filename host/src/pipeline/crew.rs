@@ -154,6 +154,7 @@ impl Crew {
     fn start_stage(&mut self, built: BuiltStage) -> Result<Deployable, LogError> {
         let BuiltStage { stage, first, bytes, config, from } = built;
         let role = format!("stage {}", stage.name);
+        self.kept.pin(&stage.name, &[first.module.digest()]);
         if let Err(error) = self.kept.keep(&bytes) {
             tracing::warn!(role, %error, folder = %self.kept.dir().display(), "the module cannot be kept");
         }

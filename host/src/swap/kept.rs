@@ -3,9 +3,11 @@
 //! Files are named by what is in them, so that writing one twice changes nothing; they appear whole or not at all. Each
 //! host has a folder of its own. Read by `host modules`, written when a stage starts and when a candidate is prepared.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::Cause;
@@ -13,13 +15,15 @@ use crate::module::digest_of;
 
 /// The ending of a kept module.
 const ENDING: &str = "wasm";
-/// So many are kept; the oldest go.
+/// So many are kept; the oldest go, but for those that run or may do so soon.
 const MOST: usize = 100;
 
 /// A folder of modules.
 #[derive(Clone, Debug)]
 pub struct Kept {
     dir: PathBuf,
+    /// By stage the digests of those that do not go.
+    pinned: Arc<Mutex<HashMap<String, Vec<String>>>>,
 }
 
 /// A module that is kept.
@@ -39,7 +43,7 @@ impl Kept {
     /// The folder; it is made when there is something to keep.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { dir, pinned: Arc::default() }
     }
 
     /// Where it is.
@@ -66,6 +70,12 @@ impl Kept {
         }
         self.forget_old()?;
         Ok(digest)
+    }
+
+    /// Has these modules of a stage stay, instead of those before, however many come after them.
+    pub fn pin(&self, stage: &str, digests: &[&str]) {
+        let mut pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        pinned.insert(stage.to_owned(), digests.iter().map(|digest| (*digest).to_owned()).collect());
     }
 
     /// The bytes of a module, which are checked.
@@ -134,7 +144,9 @@ impl Kept {
     }
 
     fn forget_old(&self) -> io::Result<()> {
-        for old in self.list()?.iter().skip(MOST) {
+        let pinned = self.pinned.lock().unwrap_or_else(PoisonError::into_inner);
+        let stays = |old: &KeptModule| pinned.values().flatten().any(|digest| *digest == old.digest);
+        for old in self.list()?.iter().skip(MOST).filter(|old| !stays(old)) {
             match fs::remove_file(self.path(&old.digest)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -177,13 +189,18 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go() {
+    fn the_oldest_go_but_for_those_that_run() {
         let folder = tempfile::tempdir().unwrap();
         let kept = Kept::new(folder.path().to_owned());
-        let first = kept.keep(b"first").unwrap();
-        fs::File::options().append(true).open(kept.path(&first)).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let [first, live] = [b"first".as_slice(), b"live"].map(|bytes| kept.keep(bytes).unwrap());
+        for old in [&first, &live] {
+            let file = fs::File::options().append(true).open(kept.path(old)).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+        kept.pin("s", &[&first]);
+        kept.pin("s", &[&live]);
         (0..MOST).for_each(|n| drop(kept.keep(n.to_string().as_bytes()).unwrap()));
-        assert_eq!(kept.list().unwrap().len(), MOST);
-        assert!(kept.get(&first).is_err());
+        assert_eq!(kept.list().unwrap().len(), MOST + 1);
+        assert!(kept.get(&first).is_err() && kept.get(&live).is_ok());
     }
 }

@@ -101,10 +101,11 @@ impl Workshop {
                 return Err(Refusal::Dry { module: version.module.name().to_owned(), fault });
             }
         }
-        if let Some(kept) = &self.kept
-            && let Err(error) = kept.keep(bytes)
-        {
-            tracing::warn!(%error, folder = %kept.dir().display(), "the module cannot be kept, so nobody can go back to it later");
+        if let Some(kept) = &self.kept {
+            kept.pin(&stage.name, &[live.module.digest(), version.module.digest()]);
+            if let Err(error) = kept.keep(bytes) {
+                tracing::warn!(%error, folder = %kept.dir().display(), "the module cannot be kept, so nobody can go back to it later");
+            }
         }
         Ok(Arc::new(version))
     }
