@@ -23,7 +23,7 @@ SERVICES := python3 tests/services/services.py
 SOAK := contract::kafka kafka::killed kafka::paused kafka::rebalance
 PROOF := kafka::outages kafka::proof cassandra::outages cassandra::nodes
 RECORDS := 1000000
-AWAY_SECS := 15
+AWAY_SECS := 60
 # Batches of damaged records, and damaged answers, that the boundary is tried with.
 CASES := 30000
 # Tests that also run in `make test`, with fewer swaps.
