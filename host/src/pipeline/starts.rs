@@ -34,7 +34,7 @@ fn start_of(ledger: &Ledger, kept: &Kept, stage: &Stage) -> Option<StartWith> {
         return None;
     }
     let of_file = ledger.verdict(&stage.name, &digest)?;
-    let is_passed_over = passes_over(live, of_file)?;
+    let is_passed_over = ledger.is_gone_back_from(&stage.name, &digest) || passes_over(live, of_file)?;
     Some(StartWith { kept: kept.path(&live.module), file: digest, is_passed_over })
 }
 

@@ -183,10 +183,23 @@ impl Ledger {
         self.entries.iter().filter(move |entry| entry.stage == stage)
     }
 
-    /// The module that became live last in a stage.
+    /// The module that became live last in a stage, and was not gone back from.
     #[must_use]
     pub fn live(&self, stage: &str) -> Option<&Entry> {
-        self.of_stage(stage).rfind(|entry| entry.event == Event::Live)
+        let mut live = self.of_stage(stage).filter(|entry| entry.event == Event::Live).rev().peekable();
+        let last = live.peek().copied();
+        live.find(|entry| !self.is_gone_back_from(stage, &entry.module)).or(last)
+    }
+
+    /// Whether a stage has gone back from a module since it last became live. By the time at which that was so: a worker that
+    /// is slow may write down that it has a module after another one has written that it goes back from it.
+    #[must_use]
+    pub fn is_gone_back_from(&self, stage: &str, module: &str) -> bool {
+        let of_module = || self.of_stage(stage).filter(|entry| entry.module == module);
+        let live_ms = of_module().filter(|entry| entry.event == Event::Live).map(|entry| entry.at_ms).max();
+        let gone = |entry: &&Entry| entry.event == Event::Dropped && entry.cause == Cause::SwapBack;
+        let last = of_module().rfind(|entry| gone(entry) || entry.event == Event::Stays);
+        last.filter(gone).is_some_and(|gone| live_ms.is_none_or(|live_ms| live_ms <= gone.at_ms))
     }
 
     /// The module that handled the record at an offset of a partition of the stage's input: the last one that was given
@@ -238,6 +251,19 @@ mod tests {
         assert_eq!([who(1, 4), who(2, 0)], [None, None]);
         assert_eq!(ledger.live("s").unwrap().module, "b");
         assert_eq!(ledger.verdict("s", "c").unwrap().reason.as_deref(), Some("it trapped"));
+    }
+
+    #[test]
+    fn what_was_gone_back_from_is_not_live_however_late_a_worker_says_so() {
+        let at = |at_ms, entry: Entry| Entry { at_ms, ..entry };
+        let gone = || Entry::now("s", Event::Dropped, Cause::SwapBack, "b", "m.wasm").because("it traps");
+        let stays = || Entry::now("s", Event::Stays, Cause::SwapBack, "b", "m.wasm").because("the state");
+        let a = || at(10, live("a", [(0, 0), (1, 0)]));
+        let b = |at_ms, fence| at(at_ms, live("b", fence));
+        let is_live = |entries: Vec<Entry>| Ledger { entries }.live("s").unwrap().module.clone();
+        assert_eq!(is_live(vec![a(), b(20, [(0, 5), (0, 5)]), at(30, gone()), b(25, [(1, 7), (1, 7)])]), "a");
+        assert_eq!(is_live(vec![a(), b(20, [(0, 5), (1, 5)]), at(30, gone()), at(31, stays())]), "b");
+        assert_eq!(is_live(vec![a(), b(20, [(0, 5), (1, 5)]), at(30, gone()), b(40, [(0, 9), (1, 9)])]), "b");
     }
 
     #[test]
