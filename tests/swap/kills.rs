@@ -29,6 +29,7 @@ fn kills_around_swaps_lose_double_and_reorder_nothing() {
     flows(&folder, &mut running, 100);
     until("the host runs", LIMIT, || running.is_running());
     let outcome = finish(&folder, running);
-    outcome.must_be_exact(&versions);
+    let made = outcome.must_be_exact(&versions);
     outcome.must_only_grow();
+    assert!(made.len() > 2, "hardly any swap was met: {made:?}");
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bespoke_boundary::{About, Exchange};
-use bespoke_record::Batch;
 use bytes::Bytes;
 
 use super::answered::{Called, answered};
@@ -27,6 +26,8 @@ pub(super) struct Candidate {
     /// What both versions did since the last report, and how it differs.
     pub tally: Tally,
     pub differences: Differences,
+    /// The same with batches that it had missed at first, whose answers are compared with none.
+    pub missed: Tally,
     /// Whether it is on trial without an end.
     pub is_shadow: bool,
     /// Whether it was told that it knows all that the live version knows.
@@ -48,42 +49,42 @@ pub(super) struct Live<'a> {
     pub time: Duration,
 }
 
+/// What it takes to handle a batch.
+pub(super) struct With<'a> {
+    pub stage: &'a Stage,
+    pub writers: &'a mut Writers,
+    pub session: &'a dyn Session,
+}
+
+/// Records that the live version has handled, by their indices, and how long it took.
+struct Handled<'a> {
+    called: Called<'a>,
+    indices: &'a [usize],
+    time: Duration,
+}
+
 /// A batch broke it, or its instance could not be made.
 pub(super) struct Broken {
     pub fault: Fault,
-    /// Offset of the first record, and how many there were.
+    /// Offset of the first record, and how many there were: none if the instance could not be made.
     offset: i64,
     records: u64,
-    /// How long the live version took, where that is known.
-    time: Option<Duration>,
-}
-
-// === impl Broken ===
-
-impl Broken {
-    fn at(
-        fault: Fault,
-        batch: &Batch,
-        mut indices: impl ExactSizeIterator<Item = usize>,
-        time: Option<Duration>,
-    ) -> Self {
-        let records = indices.len() as u64;
-        let offset = indices.next().map_or(0, |index| batch.entries()[index].offset);
-        Self { fault, offset, records, time }
-    }
+    /// How long the live version took.
+    time: Duration,
 }
 
 // === impl Candidate ===
 
 impl Candidate {
     pub fn new(stage: &Stage, version: Arc<Version>, is_shadow: bool) -> Self {
-        let (tally, differences, exchange, joining, begun) = Default::default();
+        let (tally, missed, differences, exchange, joining, begun) = Default::default();
         let (instances, comparer) = (Instances::of(version), Comparer::new(stage));
         Self {
             instances,
             joining,
             tally,
             differences,
+            missed,
             is_shadow,
             has_joined: false,
             begun,
@@ -111,75 +112,92 @@ impl Candidate {
         self.joining.is_over()
     }
 
-    /// Handles some of what was missed in a partition.
-    pub fn catch_up(&mut self, stage: &Stage, writers: &mut Writers, partition: u32) -> Result<(), Broken> {
-        let version = self.instances.version.clone();
-        for _ in 0..CATCH_UP {
-            let next = self.joining.next(&mut self.instances, partition);
-            let next = next.map_err(|fault| Broken { fault, offset: 0, records: 0, time: None })?;
-            let (Some(Missed { batch, indices }), Some(instance)) = (next, self.instances.existing(partition)) else {
-                return Ok(());
-            };
-            self.exchange.begin(&version.plan, indices.len());
-            let about = About { batch: &batch, topic: &stage.from, partition };
-            // What it cannot read of them is no other than what it cannot read in its trial.
-            let bad = &mut Vec::new();
-            let mut intake = Intake { exchange: &mut self.exchange, writers, plan: &version.plan, about, bad };
-            let _ = intake.take(indices.iter().copied());
-            if !self.exchange.is_empty() {
-                let called = instance.call(&mut self.exchange, &version.plan, batch.arena());
-                called.map_err(|fault| Broken::at(fault, &batch, indices.iter().copied(), None))?;
-            }
-        }
-        Ok(())
+    /// Handles the next batch that was missed in a partition. False if there is none, or none can be handled yet.
+    pub fn catch_up(&mut self, with: With<'_>, partition: u32) -> Result<Result<bool, Broken>, Stop> {
+        let missed = match self.joining.next(&mut self.instances, partition) {
+            Ok(Some(missed)) => missed,
+            Ok(None) => return Ok(Ok(false)),
+            Err(fault) => return Ok(Err(Broken { fault, offset: 0, records: 0, time: Duration::ZERO })),
+        };
+        let Missed { batch, range, tombstones, indices, time } = &missed;
+        let handled = Handled { called: Called { batch, range, tombstones }, indices, time: *time };
+        Ok(self.handle(with, partition, handled, None)?.map(|()| true))
     }
 
     /// Handles what the live version has just handled, or keeps it for later in a partition where it has not seen all before
     /// it. Does nothing in one that it was never told to join.
     pub fn follow(
         &mut self,
-        (stage, writers, session): (&Stage, &mut Writers, &dyn Session),
+        with: With<'_>,
         partition: u32,
         called: Called<'_>,
         live: &Live<'_>,
     ) -> Result<Result<(), Broken>, Stop> {
-        let version = self.instances.version.clone();
-        let batch = called.batch;
-        if self.joining.lacks(&version, partition) {
-            let missed = Missed { batch: batch.clone(), indices: live.exchange.indices().collect() };
-            self.joining.miss(&version, partition, missed);
-            return Ok(self.catch_up(stage, writers, partition));
+        let (time, indices) = (live.time, live.exchange.indices().collect());
+        if self.joining.lacks(&self.instances.version, partition) {
+            let Called { batch, range, tombstones } = called;
+            let (batch, range, tombstones) = (batch.clone(), range.clone(), tombstones.to_vec());
+            let missed = Missed { batch, range, tombstones, indices, time };
+            self.joining.miss(&self.instances.version, partition, missed);
+            let With { stage, writers, session } = with;
+            for _ in 0..CATCH_UP {
+                match self.catch_up(With { stage, writers, session }, partition)? {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(broken) => return Ok(Err(broken)),
+                }
+            }
+            return Ok(Ok(()));
         }
+        self.handle(with, partition, Handled { called, indices: &indices, time }, Some(live))
+    }
+
+    /// Handles what the live version has handled, as if the answers were to be written: keys and sizes count too. They are
+    /// compared with those of the live version, where these are at hand.
+    fn handle(
+        &mut self,
+        With { stage, writers, session }: With<'_>,
+        partition: u32,
+        Handled { called, indices, time: live_time }: Handled<'_>,
+        live: Option<&Live<'_>>,
+    ) -> Result<Result<(), Broken>, Stop> {
+        let version = self.instances.version.clone();
         let Some(instance) = self.instances.existing(partition) else { return Ok(Ok(())) };
-        let broken = |fault| Ok(Err(Broken::at(fault, batch, live.exchange.indices(), Some(live.time))));
+        let (batch, records) = (called.batch, indices.len() as u64);
+        let offset = indices.first().map_or(0, |index| batch.entries()[*index].offset);
+        let broken = |fault| Ok(Err(Broken { fault, offset, records, time: live_time }));
         let about = About { batch, topic: &stage.from, partition };
-        self.exchange.begin(&version.plan, live.exchange.len());
+        self.exchange.begin(&version.plan, indices.len());
         let mut bad = Vec::new();
         let mut intake = Intake { exchange: &mut self.exchange, writers, plan: &version.plan, about, bad: &mut bad };
         // Both have the same schema, so that both can read it; but it names other fields.
-        let missing = intake.take(live.exchange.indices()).is_err();
-        self.tally.candidate.errors += bad.len() as u64 + u64::from(missing);
+        let missing = intake.take(indices.iter().copied()).is_err();
         let begun = Instant::now();
         if !self.exchange.is_empty()
             && let Err(fault) = instance.call(&mut self.exchange, &version.plan, batch.arena())
         {
             return broken(fault);
         }
-        let (records, time) = (live.exchange.len() as u64, begun.elapsed());
-        self.tally.batches += 1;
-        self.faults_in_a_row = 0;
-        let given = Given { batch, partition };
-        let said = [(live.version, live.exchange), (&version, &self.exchange)];
-        let [a, b] = said.map(|(version, exchange)| Said { version, exchange });
-        self.tally.different += self.comparer.compare(stage, given, a, b, &mut self.differences);
-        self.tally.live.call(records, live.time);
-        self.tally.candidate.call(records, time);
-        // As if it were to be written: keys and sizes count too.
+        let time = begun.elapsed();
+        let (mut different, mut differences) = (0, Differences::default());
+        if let Some(live) = live {
+            let given = Given { batch, partition };
+            let said = [(live.version, live.exchange), (&version, &self.exchange)];
+            let [a, b] = said.map(|(version, exchange)| Said { version, exchange });
+            different = self.comparer.compare(stage, given, a, b, &mut differences);
+        }
         let made = match answered(stage, &version, &mut self.exchange, session, called)? {
             Ok(made) => made,
             Err(fault) => return broken(fault),
         };
-        self.tally.candidate.errors += made.bad.len() as u64;
+        self.faults_in_a_row = 0;
+        self.differences.add(differences);
+        let tally = if live.is_some() { &mut self.tally } else { &mut self.missed };
+        tally.batches += 1;
+        tally.different += different;
+        tally.live.call(records, live_time);
+        tally.candidate.call(records, time);
+        tally.candidate.errors += bad.len() as u64 + u64::from(missing) + made.bad.len() as u64;
         Ok(Ok(()))
     }
 
@@ -196,10 +214,7 @@ impl Candidate {
         self.instances.drop_failed(partition);
         self.joining.forget(&self.instances.version, partition);
         self.tally.batches += 1;
-        match time {
-            Some(time) => self.tally.live.call(*records, *time),
-            None => self.tally.live.records += records,
-        }
+        self.tally.live.call(*records, *time);
         self.tally.candidate.records += records;
         self.tally.candidate.errors += records;
         self.differences.failed(*records, |what| Example {

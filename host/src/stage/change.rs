@@ -15,13 +15,14 @@ use bytes::Bytes;
 
 use super::Version;
 use super::answered::full;
-use super::candidate::Candidate;
+use super::candidate::{Candidate, With};
 use super::instances::Instances;
 use super::intake::Intake;
+use super::joining::CATCH_UP_TIME;
 use super::task::StageTask;
 use crate::log::Session;
 use crate::module::Fault;
-use crate::swap::{Cause, Director, Entry, Event, Ledger, Orders, Post, Side};
+use crate::swap::{Cause, Director, Entry, Event, Ledger, Orders, Post, Side, Tally};
 use crate::worker::{Between, Stop};
 
 /// How long records wait at most for a version that comes back.
@@ -135,23 +136,26 @@ impl StageTask {
         let may_change = orders.returns || self.partitions.values().all(|known| known.search.is_none());
         self.change.is_due = !may_change;
         if may_change {
-            if orders.live.number != self.live.version.number {
+            // What is given up is not taken on by one that has not got to it.
+            if orders.live.number != self.live.version.number && !orders.returns {
                 self.switch(&orders, begun)?;
             }
             match &orders.trial {
                 Some(version) if self.live.version.number == orders.live.number || orders.returns => {
-                    self.join(version.clone(), orders.is_shadow);
+                    self.join(session, standing, version.clone(), orders.is_shadow)?;
                 }
                 _ => self.candidate = None,
             }
         }
-        if orders.returns && self.candidate.is_some() {
-            let since = *self.change.held.get_or_insert_with(Instant::now);
-            if since.elapsed() < MAX_HOLD {
-                return Ok(Between::Hold);
+        match &self.candidate {
+            Some(candidate) if orders.returns => {
+                // Each of its instances takes no longer than its limit; from then on it waits for other workers.
+                let is_held = candidate.is_current().then(|| *self.change.held.get_or_insert_with(Instant::now));
+                if is_held.is_none_or(|since| since.elapsed() < MAX_HOLD) {
+                    return Ok(Between::Hold);
+                }
             }
-        } else {
-            self.change.held = None;
+            _ => self.change.held = None,
         }
         let positions = self.fence_all(standing);
         let has_begun = self.write_notes(session)? || !positions.is_empty();
@@ -160,10 +164,11 @@ impl StageTask {
 
     fn report(&mut self) {
         if let Some(candidate) = &mut self.candidate {
-            let tally = std::mem::take(&mut candidate.tally);
-            if tally != Default::default() {
+            let tallies = [&mut candidate.tally, &mut candidate.missed].map(std::mem::take);
+            if tallies != [Tally::default(); 2] {
                 let differences = std::mem::take(&mut candidate.differences);
-                self.change.post.report(candidate.number(), &tally, differences);
+                let [tally, missed] = &tallies;
+                self.change.post.report(candidate.number(), tally, missed, differences);
             }
         } else if self.change.guarded != Side::default() {
             self.change.post.guard(self.live.version.number, &std::mem::take(&mut self.change.guarded));
@@ -172,42 +177,61 @@ impl StageTask {
 
     /// Has the candidate made what it does not have yet, an instance for each partition with the committed state, and goes on
     /// with having it catch up.
-    fn join(&mut self, version: Arc<Version>, is_shadow: bool) {
+    fn join(
+        &mut self,
+        session: &dyn Session,
+        standing: &BTreeMap<u32, i64>,
+        version: Arc<Version>,
+        is_shadow: bool,
+    ) -> Result<(), Stop> {
         let number = version.number;
         if self.candidate.as_ref().is_none_or(|candidate| candidate.number() != number) {
             self.candidate = Some(Candidate::new(&self.stage, version, is_shadow));
         }
-        let Some(candidate) = &mut self.candidate else { return };
+        let Some(candidate) = &mut self.candidate else { return Ok(()) };
         candidate.is_shadow = is_shadow;
-        let committed = self.partitions.iter().map(|(partition, known)| (*partition, known.committed.as_ref()));
+        // Others are assigned again soon, with the state that they have then.
+        let here = || self.partitions.iter().filter(|(partition, _)| standing.contains_key(partition));
+        let committed = here().map(|(partition, known)| (*partition, known.committed.as_ref()));
         let mut failed = candidate.join(committed).err().map(|error| format!("no thread to make it: {error}"));
-        for partition in self.partitions.keys() {
-            if let Err(broken) = candidate.catch_up(&self.stage, &mut self.writers, *partition)
-                && !candidate.survives(&self.stage, *partition, &broken)
-            {
-                failed.get_or_insert(broken.fault.to_string());
+        let begun = Instant::now();
+        for (partition, _) in here() {
+            loop {
+                let with = With { stage: &self.stage, writers: &mut self.writers, session };
+                match candidate.catch_up(with, *partition)? {
+                    Ok(true) if begun.elapsed() < CATCH_UP_TIME => {}
+                    Ok(_) => break,
+                    Err(broken) if candidate.survives(&self.stage, *partition, &broken) => break,
+                    Err(broken) => {
+                        failed.get_or_insert(broken.fault.to_string());
+                        break;
+                    }
+                }
             }
         }
+        // With no partition there is nothing to know.
+        let knows_all = self.partitions.is_empty() || candidate.is_current() && here().count() == self.partitions.len();
         match failed {
             Some(why) => {
                 self.candidate = None;
                 self.change.fails(number, &why);
             }
-            None if candidate.is_current() && !candidate.has_joined => {
+            None if knows_all && !candidate.has_joined => {
                 candidate.has_joined = true;
                 self.change.post.joined(number);
             }
             None => {}
         }
+        Ok(())
     }
 
     /// Puts another version in the place of the live one. If it does not come to that, this worker goes on with what it
     /// has, until the director has the others come back to it.
     fn switch(&mut self, orders: &Orders, begun: Instant) -> Result<(), Stop> {
         let number = orders.live.number;
-        let (mut instances, pause) = match self.candidate.take() {
-            Some(candidate) if candidate.number() == number => candidate.into_instances(),
-            _ => (Instances::of(orders.live.clone()), Duration::ZERO),
+        let (mut instances, pause) = match self.candidate.take_if(|candidate| candidate.number() == number) {
+            Some(candidate) => candidate.into_instances(),
+            None => (Instances::of(orders.live.clone()), Duration::ZERO),
         };
         for (partition, known) in &self.partitions {
             if let Err(fault) = instances.get(*partition, known.committed.as_ref()) {
@@ -216,9 +240,11 @@ impl StageTask {
                 return if is_handled { Ok(()) } else { Err(self.broken(&fault)) };
             }
         }
-        self.live = instances;
+        let before = std::mem::replace(&mut self.live, instances).version.number;
         for known in self.partitions.values_mut() {
             known.search = None;
+            // One of which no record came since it is here had the version before all the same.
+            known.fenced.get_or_insert(before);
         }
         (self.change.cause, self.change.from) = (orders.cause, orders.from.clone());
         self.change.guarded = Side::default();

@@ -5,30 +5,34 @@
 //! each one that comes, until none is left. So the worker neither waits for a module that takes long to read a large state,
 //! nor for one that never ends.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque, hash_map};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bespoke_record::Batch;
+use bespoke_record::{Batch, Entry, Span};
 use bytes::Bytes;
 
 use super::Version;
 use super::instances::{Instances, made, slot};
-use crate::module::{Fault, FaultKind, Instance};
+use crate::module::{Fault, FaultKind, Instance, THREAD_STACK_BYTES};
 
 /// Batches that were missed and are handled for each one that comes: more than one, or it would never end.
 pub(super) const CATCH_UP: usize = 2;
-/// Bytes of missed batches that are kept for a partition. Beyond them the worker waits for the instance.
+/// How long missed batches are handled between two steps.
+pub(super) const CATCH_UP_TIME: Duration = Duration::from_millis(5);
+/// Bytes of missed records that are kept. Beyond them the worker waits for the instances.
 const MISSED_BYTES: usize = 64 << 20;
 
 /// What the instances of a candidate lack.
 #[derive(Default)]
 pub(super) struct Joining {
     by_slot: HashMap<u32, Lack>,
+    /// Bytes of all that was missed.
+    bytes: usize,
     /// How long the worker waited because too much was missed.
     pub waited: Duration,
 }
@@ -37,14 +41,20 @@ pub(super) struct Joining {
 struct Lack {
     made: Receiver<Result<Instance, Fault>>,
     missed: VecDeque<Missed>,
-    bytes: usize,
+    /// Whoever makes the instance looks whether this is still there.
+    _wanted: Arc<()>,
 }
 
 /// A batch that the live version has handled, and the candidate has not.
 pub(super) struct Missed {
     pub batch: Batch,
+    /// Those of its records that were tried.
+    pub range: Range<usize>,
+    pub tombstones: Vec<usize>,
     /// The records that the live version was given.
     pub indices: Vec<usize>,
+    /// How long it took.
+    pub time: Duration,
 }
 
 // === impl Joining ===
@@ -62,10 +72,10 @@ impl Joining {
             if instances.has(partition) {
                 continue;
             }
-            if let Entry::Vacant(place) = self.by_slot.entry(slot) {
-                let (sender, made) = channel();
-                place.insert(Lack { made, missed: VecDeque::new(), bytes: 0 });
-                orders.push((sender, state.cloned()));
+            if let hash_map::Entry::Vacant(place) = self.by_slot.entry(slot) {
+                let ((sender, made), wanted) = (channel(), Arc::new(()));
+                orders.push((sender, Arc::downgrade(&wanted), state.cloned()));
+                place.insert(Lack { made, missed: VecDeque::new(), _wanted: wanted });
             }
         }
         if orders.is_empty() {
@@ -73,12 +83,14 @@ impl Joining {
         }
         let version: Arc<Version> = instances.version.clone();
         let work = move || {
-            for (sender, state) in orders {
+            for (sender, wanted, state) in orders {
                 // Nobody waits for it if the candidate, or the partition, is gone.
-                let _ = sender.send(made(&version, state.as_ref()));
+                if wanted.strong_count() > 0 {
+                    let _ = sender.send(made(&version, state.as_ref()));
+                }
             }
         };
-        thread::Builder::new().name("candidate".to_owned()).spawn(work)?;
+        thread::Builder::new().name("candidate".to_owned()).stack_size(THREAD_STACK_BYTES).spawn(work)?;
         Ok(true)
     }
 
@@ -97,7 +109,7 @@ impl Joining {
         if let Some(lack) = self.by_slot.get_mut(&slot(version, partition))
             && version.module.is_stateful()
         {
-            lack.bytes += missed.batch.arena().len();
+            self.bytes += missed.bytes();
             lack.missed.push_back(missed);
         }
     }
@@ -110,7 +122,7 @@ impl Joining {
         if !instances.has(partition) {
             let made = match lack.made.try_recv() {
                 Ok(made) => made,
-                Err(TryRecvError::Empty) if lack.bytes <= MISSED_BYTES => return Ok(None),
+                Err(TryRecvError::Empty) if self.bytes <= MISSED_BYTES => return Ok(None),
                 Err(TryRecvError::Empty) => {
                     let begun = Instant::now();
                     let made = lack.made.recv().unwrap_or_else(|RecvError| Err(lost()));
@@ -123,7 +135,7 @@ impl Joining {
         }
         let next = lack.missed.pop_front();
         match &next {
-            Some(missed) => lack.bytes -= missed.batch.arena().len(),
+            Some(missed) => self.bytes -= missed.bytes(),
             None => _ = self.by_slot.remove(&slot),
         }
         Ok(next)
@@ -131,8 +143,10 @@ impl Joining {
 
     /// The partition has another state now, or is gone.
     pub fn forget(&mut self, version: &Version, partition: u32) {
-        if version.module.is_stateful() {
-            self.by_slot.remove(&partition);
+        if version.module.is_stateful()
+            && let Some(lack) = self.by_slot.remove(&partition)
+        {
+            self.bytes -= lack.missed.iter().map(Missed::bytes).sum::<usize>();
         }
     }
 
@@ -140,12 +154,25 @@ impl Joining {
     pub fn forget_all(&mut self, version: &Version) {
         if version.module.is_stateful() {
             self.by_slot.clear();
+            self.bytes = 0;
         }
     }
 
     /// The slots whose instances are not yet what they should be.
     pub fn slots(&self) -> impl Iterator<Item = u32> + '_ {
         self.by_slot.keys().copied()
+    }
+}
+
+// === impl Missed ===
+
+impl Missed {
+    /// What it keeps in memory, about.
+    fn bytes(&self) -> usize {
+        let entries = &self.batch.entries()[self.range.clone()];
+        let of = |span: Option<Span>| span.map_or(0, |span| span.len as usize);
+        let bytes: usize = entries.iter().map(|entry| of(entry.key) + of(entry.value)).sum();
+        bytes + entries.len() * (size_of::<Entry>() + size_of::<usize>())
     }
 }
 

@@ -10,7 +10,7 @@ use bespoke_record::Batch;
 use bytes::Bytes;
 
 use super::answered::{Bad, Called, answered, full};
-use super::candidate::{Candidate, Live};
+use super::candidate::{Candidate, Live, With};
 use super::change::Change;
 use super::emit::Emitter;
 use super::instances::Instances;
@@ -160,7 +160,13 @@ impl StageTask {
         }
         let made = match answered(&stage, &version, &mut self.exchange, session, called)? {
             Ok(made) => made,
-            Err(fault) => return Ok(Err(Failed::Call(fault))),
+            Err(fault) => {
+                // It was shown them, and is shown them again when they are tried again.
+                if let Some(candidate) = &mut self.candidate {
+                    candidate.forget(partition);
+                }
+                return Ok(Err(Failed::Call(fault)));
+            }
         };
         self.compare(records, made.bad.len() as u64, time);
         self.counters.dropped.add(made.dropped);
@@ -183,7 +189,7 @@ impl StageTask {
     ) -> Result<(), Stop> {
         let Some(candidate) = &mut self.candidate else { return Ok(()) };
         let live = Live { version: &self.live.version, exchange: &self.exchange, time };
-        let with = (&*self.stage, &mut self.writers, session);
+        let with = With { stage: &self.stage, writers: &mut self.writers, session };
         if let Err(broken) = candidate.follow(with, partition, called, &live)? {
             if candidate.survives(&self.stage, partition, &broken) {
                 return Ok(());

@@ -253,9 +253,10 @@ impl Director {
         });
     }
 
-    pub(super) fn report(&self, number: u64, tally: &Tally, differences: Differences) {
+    pub(super) fn report(&self, number: u64, tally: &Tally, missed: &Tally, differences: Differences) {
         self.on_trial(number, |on| {
             on.tally.add(tally);
+            on.missed.add(missed);
             on.differences.add(differences);
         });
     }
@@ -320,7 +321,16 @@ impl Director {
         match &mut inner.state {
             State::Steady => {}
             State::Trial(on) => {
+                let is_judged = on.trial == Trial::Usual;
+                let worse = |tally: &Tally| {
+                    let breach = || self.terms.budget.breach(&tally.candidate, &tally.live, Same::Records);
+                    is_judged.then(breach).flatten()
+                };
                 if on.joined.len() < everybody || everybody == 0 {
+                    // One that is too slow might never catch up with the stream.
+                    if let Some(why) = worse(&on.missed).filter(|_| on.missed.batches >= self.terms.trial_batches) {
+                        self.end_trial(inner, Some(&why));
+                    }
                     return;
                 }
                 let since = *on.since.get_or_insert_with(Instant::now);
@@ -334,9 +344,7 @@ impl Director {
                 if !is_over {
                     return;
                 }
-                let is_judged = on.trial == Trial::Usual;
-                match self.terms.budget.breach(&on.tally.candidate, &on.tally.live, Same::Records).filter(|_| is_judged)
-                {
+                match worse(&on.tally) {
                     Some(why) => self.end_trial(inner, Some(&why)),
                     None => self.swap(inner),
                 }
@@ -360,8 +368,8 @@ impl Director {
             ?cause,
             "on trial"
         );
-        let (tally, differences, joined, since) = Default::default();
-        inner.state = State::Trial(OnTrial { candidate, cause, trial, tally, differences, joined, since });
+        let (tally, missed, differences, joined, since) = Default::default();
+        inner.state = State::Trial(OnTrial { candidate, cause, trial, tally, missed, differences, joined, since });
         self.announce();
     }
 

@@ -66,9 +66,10 @@ impl Post {
         self.director.joined(self.worker, number);
     }
 
-    /// What both versions did since the last report.
-    pub fn report(&self, number: u64, tally: &Tally, differences: Differences) {
-        self.director.report(number, tally, differences);
+    /// What both versions did since the last report: with the same batches at the same time, and with those that the candidate
+    /// had missed at first.
+    pub fn report(&self, number: u64, tally: &Tally, missed: &Tally, differences: Differences) {
+        self.director.report(number, tally, missed, differences);
     }
 
     /// A version broke here. False if it is live and there is no other one to go on with.
