@@ -85,7 +85,7 @@ pub(super) struct OnTrial {
     pub trial: Trial,
     pub tally: Tally,
     /// What both did with batches that the candidate had missed at first, which are not compared.
-    pub missed: Tally,
+    pub missed: Box<Tally>,
     pub differences: Differences,
     pub joined: BTreeSet<u64>,
     /// Since all workers have joined.
