@@ -31,7 +31,7 @@ pub fn rows(spec: &Arc<TableSpec>, how_many: usize, count: i64, first_stamp: i64
         let span = Span { start: rows.arena.len() as u32, len: id.len() as u32 };
         rows.arena.extend_from_slice(id.as_bytes());
         rows.upserts.extend([Cell::Text(span), Cell::Integer(count)]);
-        rows.marks.push(Mark { stamp, ttl_s: 0 });
+        rows.marks.push(Mark { stamp, ttl_s: None });
     }
     Arc::new(rows)
 }

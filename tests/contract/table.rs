@@ -94,7 +94,7 @@ pub fn rows(spec: &TableSpec, upserts: &[Value], deletes: &[Value]) -> Rows {
     rows.deletes = cells(&mut rows.arena, deletes);
     rows.delete_stamps = (0..deletes.len() / spec.key().count().max(1)).map(|_| stamp()).collect();
     rows.upserts = cells(&mut rows.arena, upserts);
-    rows.marks = (0..upserts.len() / spec.columns.len()).map(|_| Mark { stamp: stamp(), ttl_s: 0 }).collect();
+    rows.marks = (0..upserts.len() / spec.columns.len()).map(|_| Mark { stamp: stamp(), ttl_s: None }).collect();
     rows
 }
 

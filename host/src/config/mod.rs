@@ -295,6 +295,8 @@ pub struct Sink {
     pub from: String,
     /// The table that gets the rows.
     pub table: String,
+    /// The fields that the keys of the topic's records are made of.
+    pub key: Option<Vec<String>>,
     /// How many threads.
     pub workers: u32,
 }

@@ -304,6 +304,9 @@ pub struct Sink {
     pub from: Spanned<String>,
     /// The table that gets the rows.
     pub table: Spanned<String>,
+    /// The fields that the keys of the topic's records are made of. Default: what the feed or stage says that writes it, else
+    /// the table's key column, if it is one.
+    pub key: Option<Spanned<Vec<Spanned<String>>>>,
     /// How many threads. Default: 1.
     pub workers: Option<Spanned<i64>>,
 }

@@ -461,6 +461,7 @@ impl Check<'_, '_> {
             self.fault(&raw.table.span(), Fault::UnknownTable { name: raw.table.get_ref().clone(), suggestion });
         }
         let workers = self.range(raw.workers.as_ref(), 1, 1, MAX_WORKERS) as u32;
-        Sink { name, from: raw.from.into_inner(), table: raw.table.into_inner(), workers }
+        let key = raw.key.as_ref().map(|key| self.list(key));
+        Sink { name, from: raw.from.into_inner(), table: raw.table.into_inner(), key, workers }
     }
 }

@@ -14,7 +14,7 @@ use crate::log::LogError;
 use crate::module::{Instance, LoadError, Module, Sandbox};
 use crate::schema::framing::Frame;
 use crate::schema::{DirError, RegistryError, SchemaDir};
-use crate::sink::{ColumnsError, RowPlan, Sink, Wanted, check_ttl, table_spec};
+use crate::sink::{ColumnsError, RowPlan, Sink, Wanted, check_ttl, key_fields, table_spec};
 use crate::stage::{Destination, KeyError, KeyPlan, Stage, Unfit, Version};
 use crate::swap::{Control, Kept, Ledger, Report};
 
@@ -410,6 +410,9 @@ impl Builder<'_> {
         let columns = |source| BuildError::Columns { sink: config.name.clone(), source };
         check_ttl(&from.schema, &config.table, &table.ttl).map_err(columns)?;
         let spec = table_spec(&from.schema, &wanted).map_err(columns)?;
+        let written = self.keys.get(&config.from).map(Vec::as_slice);
+        let key = key_fields(config.key.as_deref(), written, &spec)
+            .map_err(|what| BuildError::Outputs { stage: config.name.clone(), what })?;
         let sink = Sink {
             name: config.name.clone(),
             from: config.from.clone(),
@@ -417,7 +420,7 @@ impl Builder<'_> {
             table: Arc::new(spec),
             store,
             creates_table: table.create,
-            key: self.keys.get(&config.from).cloned().unwrap_or_default(),
+            key,
             dead_letters: self.config.dead_letters.topic.clone(),
         };
         Ok((Arc::new(sink), config.clone(), from))

@@ -193,3 +193,55 @@ fn column_type(schema: &Schema, ty: TypeId, nests: bool, around: &mut Vec<TypeId
         (Kind::Null | Kind::Array(_) | Kind::Map(_) | Kind::Union(_) | Kind::Record(_), _) => ColumnType::Json,
     }
 }
+
+/// The fields that the keys of a sink's topic are made of, as it says itself, or who writes it here. Of a topic that others
+/// fill nothing more is known; a key of one column is mostly that of the records then.
+///
+/// # Errors
+/// If they say different things.
+pub fn key_fields(
+    told: Option<&[String]>,
+    written: Option<&[String]>,
+    table: &TableSpec,
+) -> Result<Vec<String>, String> {
+    let column = |index: usize| table.columns[index].name.clone();
+    match (told, written) {
+        (Some(told), Some(written)) if told != written => Err(format!(
+            "`key` of the sink is {}, and what writes its topic makes the keys of {}",
+            told.join(", "),
+            written.join(", ")
+        )),
+        (Some(key), _) | (None, Some(key)) => Ok(key.to_vec()),
+        (None, None) => match table.key().collect::<Vec<_>>().as_slice() {
+            [only] => Ok(vec![column(*only)]),
+            _ => Ok(Vec::new()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_topics_that_others_fill_are_told_or_guessed_of_one_column() {
+        let table = |key: &[usize]| TableSpec {
+            name: "t".to_owned(),
+            columns: ["a", "b"]
+                .map(|name| Column { name: name.to_owned(), ty: ColumnType::Text, nullable: false })
+                .into(),
+            partition_key: key.to_vec(),
+            clustering_key: vec![],
+            nulls: Default::default(),
+            fine_times: Default::default(),
+        };
+        let (a, b) = (["a".to_owned()], ["b".to_owned()]);
+        let none: [String; 0] = [];
+        assert_eq!(key_fields(None, None, &table(&[1])).as_deref(), Ok(&b[..]));
+        assert_eq!(key_fields(None, None, &table(&[0, 1])).as_deref(), Ok(&none[..]), "nobody knows their order");
+        assert_eq!(key_fields(Some(&a), None, &table(&[0, 1])).as_deref(), Ok(&a[..]));
+        assert_eq!(key_fields(None, Some(&b), &table(&[0])).as_deref(), Ok(&b[..]));
+        let differ = "`key` of the sink is a, and what writes its topic makes the keys of b";
+        assert_eq!(key_fields(Some(&a), Some(&b), &table(&[0])), Err(differ.to_owned()));
+    }
+}

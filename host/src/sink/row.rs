@@ -48,8 +48,8 @@ pub struct Drawn {
 pub struct Found {
     /// Its first cell.
     pub first: usize,
-    /// Seconds that it lives, or 0.
-    pub ttl_s: u32,
+    /// Seconds that it lives, 0 for ever; none if nothing says so.
+    pub ttl_s: Option<u32>,
 }
 
 /// The longest that a row may live: twenty years, as in Cassandra.
@@ -158,7 +158,12 @@ impl RowPlan {
         let first = drawn.cells.len();
         drawn.cells.resize(first + self.columns, Cell::Null);
         let mut cursor = Cursor::new(datum);
-        let mut ttl_s = if let Ttl::Seconds(seconds) = self.ttl { i64::from(seconds) } else { 0 };
+        let mut ttl_s = match self.ttl {
+            Ttl::None => None,
+            Ttl::Seconds(seconds) => Some(i64::from(seconds)),
+            // A null.
+            Ttl::Field(_) => Some(0),
+        };
         for step in &self.steps {
             match step {
                 Step::Skip(skip) => skip.run(&mut cursor)?,
@@ -168,22 +173,35 @@ impl RowPlan {
                         drawn.cells[first + column] = cell;
                     }
                     if let (true, Cell::Integer(seconds)) = (is_ttl, cell) {
-                        ttl_s = seconds;
+                        ttl_s = Some(seconds);
                     }
                 }
             }
         }
         cursor.end()?;
-        if !(0..=MAX_TTL_S).contains(&ttl_s) {
+        if let Some(ttl_s) = ttl_s.filter(|ttl_s| !(0..=MAX_TTL_S).contains(ttl_s)) {
             return Err(RowError::Ttl(ttl_s));
+        }
+        for key in &self.keys {
+            let cell = &mut drawn.cells[first + key];
+            *cell = one_zero(*cell);
         }
         let cells = &drawn.cells;
         // SQLite keeps NaN as null, and no store finds a row by it.
         let no_key = |cell: Cell| matches!(cell, Cell::Null) || matches!(cell, Cell::Real(x) if x.is_nan());
         match self.keys.iter().find(|k| no_key(cells[first + **k])) {
             Some(key) => Err(RowError::NullKey(self.names[*key].clone())),
-            None => Ok(Found { first, ttl_s: ttl_s as u32 }),
+            None => Ok(Found { first, ttl_s: ttl_s.map(|ttl_s| ttl_s as u32) }),
         }
+    }
+}
+
+/// In a key 0 and -0 are one number, of which Cassandra would make two rows.
+pub(super) fn one_zero(cell: Cell) -> Cell {
+    match cell {
+        // The sum of -0 and 0 is 0.
+        Cell::Real(value) => Cell::Real(value + 0.0),
+        other => other,
     }
 }
 
@@ -331,4 +349,50 @@ fn span_from(arena: &[u8], start: usize) -> Result<Span, RowError> {
     let too_much = |_| RowError::TooMuch;
     u32::try_from(arena.len()).map_err(too_much)?;
     Ok(Span { start: start as u32, len: (arena.len() - start) as u32 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{Column, Nulls};
+
+    const SCHEMA: &str = r#"{"type": "record", "name": "R", "fields": [
+        {"name": "key", "type": "double"}, {"name": "of", "type": "double"}, {"name": "ttl", "type": ["null", "int"]}]}"#;
+
+    fn read(ttl: Ttl, datum: &[u8]) -> (Vec<Cell>, Option<u32>) {
+        let schema = Schema::parse(SCHEMA).expect("a schema");
+        let column = |name: &str| Column { name: name.to_owned(), ty: ColumnType::Double, nullable: false };
+        let table = TableSpec {
+            name: "t".to_owned(),
+            columns: vec![column("key"), column("of")],
+            partition_key: vec![0],
+            clustering_key: vec![],
+            nulls: Nulls::Unset,
+            fine_times: Default::default(),
+        };
+        let mut drawn = Drawn::default();
+        let found = RowPlan::compile(&schema, &table, ttl).read(&schema, datum, &mut drawn).expect("a row");
+        (drawn.cells, found.ttl_s)
+    }
+
+    fn datum(ttl: &[u8]) -> Vec<u8> {
+        [&(-0.0f64).to_le_bytes()[..], &(-0.0f64).to_le_bytes(), ttl].concat()
+    }
+
+    #[test]
+    fn a_key_has_one_zero_and_other_columns_two() {
+        let (cells, _) = read(Ttl::None, &datum(&[0]));
+        let is_negative = |cell: &Cell| matches!(cell, Cell::Real(value) if value.is_sign_negative());
+        assert_eq!(cells.iter().map(is_negative).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn only_a_lifetime_that_nobody_told_is_that_of_the_table() {
+        let field = || Ttl::Field("ttl".to_owned());
+        assert_eq!(read(Ttl::None, &datum(&[0])).1, None);
+        assert_eq!(read(field(), &datum(&[0])).1, Some(0), "null is for ever");
+        assert_eq!(read(field(), &datum(&[2, 0])).1, Some(0), "0 is for ever");
+        assert_eq!(read(field(), &datum(&[2, 14])).1, Some(7));
+        assert_eq!(read(Ttl::Seconds(9), &datum(&[0])).1, Some(9));
+    }
 }

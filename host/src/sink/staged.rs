@@ -1,8 +1,10 @@
 //! The changes of an open step: which of them have to be written, and what of a record that cannot be.
 //!
 //! Of each key only the last change is written, unless it leaves columns as they are that an earlier one sets; then both
-//! are, so that the table ends as if every record had been written alone, wherever steps begin and end. A change that the
-//! store refuses is as if it had not been: those before it count then.
+//! are, so that the table ends as if every record had been written alone, wherever steps begin and end. The last is that of
+//! the greatest stamp: records of one key may be in several partitions, which are read in any order. A change that the store
+//! refuses is as if it had not been: those before it count then, and all of them are sent, since one that is refused is
+//! seldom alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub(super) struct Staged {
     changes: Vec<Change>,
     /// The last change of each key.
     by_key: HashMap<Vec<u8>, usize>,
+    /// Whether a change came after one of the same key that has a greater stamp.
+    is_mixed: bool,
     /// Where records are, which may become dead letters.
     batches: Vec<(u32, Batch)>,
 }
@@ -82,47 +86,81 @@ impl Staged {
         }
         let first = self.drawn.cells.len();
         self.drawn.cells.extend_from_slice(cells);
-        self.push(key, Kind::Delete, first, Mark { stamp, ttl_s: 0 }, index);
+        self.push(key, Kind::Delete, first, Mark { stamp, ttl_s: None }, index);
     }
 
     fn push(&mut self, key: Vec<u8>, kind: Kind, first: usize, mark: Mark, index: usize) {
         let number = self.changes.len();
         let before = self.by_key.insert(key, number);
+        self.is_mixed |= before.is_some_and(|before| self.changes[before].mark.stamp > mark.stamp);
         let record = (self.batches.len().saturating_sub(1), index);
         self.changes.push(Change { kind, first, mark, record, before, fate: Fate::Open });
     }
 
+    /// Puts the changes of each key into the order of their stamps; those of one stamp stay as they came.
+    fn sort(&mut self) {
+        if !std::mem::take(&mut self.is_mixed) {
+            return;
+        }
+        let mut chain = Vec::new();
+        for newest in self.by_key.values_mut() {
+            chain.clear();
+            let mut next = Some(*newest);
+            while let Some(number) = next {
+                chain.push(number);
+                next = self.changes[number].before;
+            }
+            chain.sort_unstable_by_key(|number| (self.changes[*number].mark.stamp, *number));
+            let mut before = None;
+            for number in &chain {
+                self.changes[*number].before = before.replace(*number);
+            }
+            *newest = before.unwrap_or(*newest);
+        }
+    }
+
     /// What has to be written next. None if all is. `last` are the rows before, in whose arena the cells are by then.
     pub(super) fn send(&mut self, table: &Arc<TableSpec>, last: Option<Sent>) -> Option<Sent> {
+        self.sort();
         let mut rows = Rows::new(table.clone());
         let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
         let (width, keys) = (table.columns.len(), table.key().count());
         let mut covered = vec![false; width];
         for newest in self.by_key.values() {
             covered.fill(false);
+            let mut is_refused = false;
             let mut next = Some(*newest);
             while let Some(number) = next {
                 let change = &mut self.changes[number];
                 next = change.before;
                 if change.fate == Fate::Refused {
+                    is_refused = true;
                     continue;
                 }
                 let open = std::mem::replace(&mut change.fate, Fate::Sent) == Fate::Open;
                 match change.kind {
                     Kind::Delete => {
                         if open {
+                            rows.order.push(RowIndex::Delete(deletes.len()));
                             deletes.push(number);
                             rows.deletes.extend_from_slice(&self.drawn.cells[change.first..][..keys]);
                             rows.delete_stamps.push(change.mark.stamp);
+                        }
+                        if is_refused {
+                            continue;
                         }
                         break;
                     }
                     Kind::Upsert => {
                         let cells = &self.drawn.cells[change.first..][..width];
                         if open {
+                            rows.order.push(RowIndex::Upsert(upserts.len()));
                             upserts.push(number);
                             rows.upserts.extend_from_slice(cells);
                             rows.marks.push(change.mark);
+                        }
+                        if is_refused {
+                            continue;
                         }
                         if table.nulls == Nulls::Delete {
                             break;
@@ -134,12 +172,13 @@ impl Staged {
                         // Those before it that set no more are passed over.
                         let sets_more = |number: usize| {
                             let change = &self.changes[number];
-                            let cells = &self.drawn.cells[change.first..][..width];
+                            let of = |width: usize| &self.drawn.cells[change.first..][..width];
+                            // A delete has the cells of its key alone.
                             change.kind == Kind::Delete
-                                || cells.iter().zip(&covered).any(|(cell, covered)| *cell != Cell::Null && !covered)
+                                || of(width).iter().zip(&covered).any(|(cell, covered)| *cell != Cell::Null && !covered)
                         };
                         while let Some(number) = next
-                            && (self.changes[number].fate == Fate::Refused || !sets_more(number))
+                            && !sets_more(number)
                         {
                             next = self.changes[number].before;
                         }
@@ -150,6 +189,11 @@ impl Staged {
         if upserts.is_empty() && deletes.is_empty() {
             return None;
         }
+        // Only after a refusal there are several of a key that a store without stamps must have in their order.
+        match &last {
+            Some(_) => rows.order.reverse(),
+            None => rows.order.clear(),
+        }
         // Those before are there only after a refusal. A writer may have them still.
         (rows.arena, rows.nested) = match last.map(|last| Arc::try_unwrap(last.rows)) {
             Some(Ok(last)) => (last.arena, last.nested),
@@ -159,12 +203,17 @@ impl Staged {
         Some(Sent { rows: Arc::new(rows), upserts, deletes })
     }
 
-    /// Every change, in order: each is judged by itself.
+    /// Every change, in the order of stamps: each is judged by itself.
     pub(super) fn send_each(&mut self, table: &Arc<TableSpec>) -> Option<Sent> {
         let mut rows = Rows::new(table.clone());
         let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
         let (width, keys) = (table.columns.len(), table.key().count());
-        for (number, change) in self.changes.iter_mut().enumerate() {
+        let mut order: Vec<usize> = (0..self.changes.len()).collect();
+        if self.is_mixed {
+            order.sort_by_key(|number| self.changes[*number].mark.stamp);
+        }
+        for number in order {
+            let change = &mut self.changes[number];
             change.fate = Fate::Sent;
             match change.kind {
                 Kind::Upsert => {
@@ -220,8 +269,7 @@ fn encode_cell(out: &mut Vec<u8>, cell: Cell, arena: &[u8]) {
         }
         Cell::Real(value) => {
             out.push(2);
-            // 0 and -0 are one key.
-            out.extend_from_slice(&(value + 0.0).to_bits().to_le_bytes());
+            out.extend_from_slice(&value.to_bits().to_le_bytes());
         }
         Cell::Text(span) | Cell::Blob(span) => {
             out.push(3);
@@ -265,18 +313,18 @@ mod tests {
         value.map_or(Cell::Null, Cell::Integer)
     }
 
-    fn stage(staged: &mut Staged, spec: &Arc<TableSpec>, changes: &[Told]) {
+    fn stage(staged: &mut Staged, spec: &Arc<TableSpec>, changes: &[Told], stamps: &[i64]) {
         let mut batch = BatchBuilder::new();
         changes.iter().for_each(|_| batch.push(None, None, [], 0).expect("room"));
         staged.keep(0, &batch.finish());
-        for (index, (key, columns)) in changes.iter().enumerate() {
-            let stamp = index as i64 + 1;
+        for (index, ((key, columns), stamp)) in changes.iter().zip(stamps).enumerate() {
+            let stamp = *stamp;
             match columns {
                 None => staged.delete(&[Cell::Integer(*key)], index, stamp),
                 Some([a, b]) => {
                     let first = staged.drawn.cells.len();
                     staged.drawn.cells.extend([cell(*a), Cell::Integer(*key), cell(*b)]);
-                    staged.upsert(spec, index, &Found { first, ttl_s: 0 }, stamp);
+                    staged.upsert(spec, index, &Found { first, ttl_s: None }, stamp);
                 }
             }
         }
@@ -319,21 +367,53 @@ mod tests {
         }
     }
 
+    /// As many as changes at most, each once, in any order.
+    fn stamps() -> impl Strategy<Value = Vec<i64>> {
+        Just((1..=40).collect::<Vec<i64>>()).prop_shuffle()
+    }
+
     fn changes() -> impl Strategy<Value = Vec<Told>> {
         let columns = proptest::option::weighted(0.8, any::<[Option<i64>; WIDTH - 1]>());
         proptest::collection::vec((0..4i64, columns), 1..40)
     }
 
+    #[test]
+    fn bad_rows_of_one_key_are_told_at_once() {
+        let spec = spec(Nulls::Delete);
+        let mut staged = Staged::default();
+        let changes: Vec<Told> = (0..5_000).map(|n| (1, Some([Some(n), None]))).collect();
+        stage(&mut staged, &spec, &changes, &(1..=5_000).collect::<Vec<_>>());
+        let (mut rounds, mut refused, mut last) = (0, 0, None);
+        while let Some(sent) = staged.send(&spec, last) {
+            rounds += 1;
+            for index in 0..sent.rows.marks.len() {
+                assert!(staged.refuse(&sent, RowIndex::Upsert(index)).is_some());
+                refused += 1;
+            }
+            let in_order = sent.rows.order.iter().map(|row| match row {
+                RowIndex::Upsert(index) => sent.rows.marks[*index].stamp,
+                RowIndex::Delete(_) => unreachable!("there is none"),
+            });
+            assert!(in_order.is_sorted(), "a store without stamps writes the last at last");
+            last = Some(sent);
+        }
+        assert_eq!((rounds, refused), (2, 5_000));
+    }
+
     proptest! {
         #[test]
-        fn the_table_ends_as_if_every_change_had_been_written(changes in changes(), deletes in any::<bool>()) {
+        fn the_table_ends_as_if_every_change_had_been_written(
+            changes in changes(),
+            stamps in stamps(),
+            deletes in any::<bool>(),
+        ) {
             let nulls = if deletes { Nulls::Delete } else { Nulls::Unset };
             let (spec, mut staged) = (spec(nulls), Staged::default());
-            stage(&mut staged, &spec, &changes);
+            stage(&mut staged, &spec, &changes, &stamps);
             let sent = staged.send(&spec, None).expect("rows");
             let (mut written, mut all) = (Table::new(), Table::new());
             write(&mut written, &sent.rows);
-            changes.iter().zip(1..).for_each(|(change, stamp)| apply(&mut all, nulls, *change, stamp));
+            changes.iter().zip(&stamps).for_each(|(change, stamp)| apply(&mut all, nulls, *change, *stamp));
             prop_assert_eq!(seen(&written), seen(&all));
             // Of a key one upsert, one more for each column that it leaves as it is, and one delete.
             let keys = all.len();
@@ -343,9 +423,13 @@ mod tests {
         }
 
         #[test]
-        fn a_change_that_is_refused_is_as_if_it_had_not_been(changes in changes(), bad in any::<[bool; 40]>()) {
+        fn a_change_that_is_refused_is_as_if_it_had_not_been(
+            changes in changes(),
+            stamps in stamps(),
+            bad in any::<[bool; 40]>(),
+        ) {
             let (spec, mut staged) = (spec(Nulls::Unset), Staged::default());
-            stage(&mut staged, &spec, &changes);
+            stage(&mut staged, &spec, &changes, &stamps);
             let (mut written, mut last) = (Table::new(), None);
             while let Some(sent) = staged.send(&spec, last) {
                 // What is refused may stand in the table or not; here it does not.
@@ -371,9 +455,9 @@ mod tests {
                 last = Some(sent);
             }
             let mut all = Table::new();
-            for ((change, stamp), bad) in changes.iter().zip(1..).zip(bad) {
-                if !bad {
-                    apply(&mut all, Nulls::Unset, *change, stamp);
+            for (change, stamp) in changes.iter().zip(&stamps) {
+                if !bad[*stamp as usize - 1] {
+                    apply(&mut all, Nulls::Unset, *change, *stamp);
                 }
             }
             prop_assert_eq!(seen(&written), seen(&all));

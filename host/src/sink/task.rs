@@ -13,7 +13,7 @@ use bespoke_boundary::Schema;
 use bespoke_record::Batch;
 use bytes::Bytes;
 
-use super::row::RowPlan;
+use super::row::{RowPlan, one_zero};
 use super::staged::{Sent, Staged};
 use super::stamps::Stamps;
 use crate::dead_letter::{DeadLetters, Kind};
@@ -125,12 +125,13 @@ impl SinkTask {
 
     /// A tombstone: its key names the row, if the key is made of the table's key columns.
     fn delete(&mut self, batch: &Batch, index: usize, stamp: i64) -> Result<(), Failed> {
-        let key = batch.entries()[index].key.map(|k| k.of(batch.arena())).unwrap_or_default();
         let table = self.sink.table.clone();
         let columns: Vec<usize> = table.key().collect();
         let why = |what: &str| bad(Kind::Row, format!("a tombstone whose key does not name a row: {what}"));
+        let key = batch.entries()[index].key.ok_or_else(|| why("there is none"))?.of(batch.arena());
         let text = std::str::from_utf8(key).map_err(|_| why("it is not UTF-8"))?;
         let parts: Vec<serde_json::Value> = match self.sink.key.as_slice() {
+            [] => return Err(why("nobody says of which fields it is made; give the sink a `key`")),
             [_] => vec![text.into()],
             _ => serde_json::from_str(text).map_err(|_| why("it is not a JSON array"))?,
         };
@@ -140,6 +141,7 @@ impl SinkTask {
             let part = self.sink.key.iter().position(|k| k == name).and_then(|i| parts.get(i));
             let part = part.ok_or_else(|| why(&format!("column `{name}` is not part of the topic's key")))?;
             let cell = cell_of(part, &table.columns[*column].ty, &mut self.staged.drawn.arena);
+            let cell = cell.map(one_zero);
             cells.push(cell.ok_or_else(|| why(&format!("column `{name}` cannot be read from it")))?);
         }
         self.staged.delete(&cells, index, stamp);
@@ -239,36 +241,35 @@ impl Task for SinkTask {
     fn write(&mut self, session: &mut dyn Session, patience: Duration) -> Result<Outside, Stop> {
         let sink = self.sink.clone();
         let Some(writer) = &mut self.writer else { return Ok(Outside::Written) };
-        loop {
-            if self.sent.is_none() {
-                self.sent = self.staged.send(&sink.table, None);
-            }
-            let Some(sent) = &self.sent else { return Ok(Outside::Written) };
-            let refused = match writer.write(&sent.rows, patience).map_err(stop)? {
-                Written::Pending(why) => return Ok(Outside::Pending(why)),
-                Written::Done(refused) => refused,
-            };
-            let is_upsert = |refused: &&Refused| matches!(refused.row, RowIndex::Upsert(_));
-            let written = sent.rows.marks.len() - refused.iter().filter(is_upsert).count();
-            self.counters.records_out.add(written as u64);
-            let mut letters = DeadLetters::new(&sink.name, None);
-            for Refused { row, why } in &refused {
-                let Some((partition, record)) = self.staged.refuse(sent, *row) else { continue };
-                let pushed = letters.push(record, &sink.from, partition, Kind::Row, why);
-                pushed.map_err(|e| Stop::Policy(e.to_string()))?;
-            }
-            if !letters.is_empty() {
-                self.counters.dead_letters.add(letters.len() as u64);
-                session.divert(&sink.dead_letters, &letters.finish())?;
-            }
-            // What a refused row had taken the place of counts again.
-            let last = self.sent.take();
-            self.sent = self.staged.send(&sink.table, last);
-            if self.sent.is_none() {
-                self.staged = Staged::default();
-                return Ok(Outside::Written);
-            }
+        if self.sent.is_none() {
+            self.sent = self.staged.send(&sink.table, None);
         }
+        let Some(sent) = &self.sent else { return Ok(Outside::Written) };
+        let refused = match writer.write(&sent.rows, patience).map_err(stop)? {
+            Written::Pending(why) => return Ok(Outside::Pending(why)),
+            Written::Done(refused) => refused,
+        };
+        let is_upsert = |refused: &&Refused| matches!(refused.row, RowIndex::Upsert(_));
+        let written = sent.rows.marks.len() - refused.iter().filter(is_upsert).count();
+        self.counters.records_out.add(written as u64);
+        let mut letters = DeadLetters::new(&sink.name, None);
+        for Refused { row, why } in &refused {
+            let Some((partition, record)) = self.staged.refuse(sent, *row) else { continue };
+            let pushed = letters.push(record, &sink.from, partition, Kind::Row, why);
+            pushed.map_err(|e| Stop::Policy(e.to_string()))?;
+        }
+        if !letters.is_empty() {
+            self.counters.dead_letters.add(letters.len() as u64);
+            session.divert(&sink.dead_letters, &letters.finish())?;
+        }
+        // What a refused row had taken the place of counts again. Its turn comes after whatever else asks for the worker.
+        let last = self.sent.take();
+        self.sent = self.staged.send(&sink.table, last);
+        if self.sent.is_some() {
+            return Ok(Outside::Pending(None));
+        }
+        self.staged = Staged::default();
+        Ok(Outside::Written)
     }
 
     fn rows(&mut self) -> Result<Vec<Rows>, Stop> {
@@ -305,6 +306,10 @@ impl Task for SinkTask {
     }
 
     fn aborted(&mut self) {
+        // Whoever has the partitions next writes these rows; older ones of a step long gone must not follow them.
+        if let Some(writer) = &mut self.writer {
+            writer.forget();
+        }
         self.staged = Staged::default();
         self.sent = None;
     }

@@ -78,6 +78,9 @@ pub trait TableWriter: Send {
     /// # Errors
     /// If the store fails, and waiting would not help; any of the rows may be written then.
     fn write(&mut self, rows: &Arc<Rows>, patience: Duration) -> Result<Written, TableError>;
+
+    /// Sends no more of the rows that were given last: their step was thrown away.
+    fn forget(&mut self) {}
 }
 
 /// How far a write is.
@@ -236,8 +239,9 @@ pub struct Rows {
 pub struct Mark {
     /// When it counts, in microseconds: a row of an older stamp does not take its place.
     pub stamp: i64,
-    /// Seconds after which it is gone; 0 for never. A store without such a thing keeps it.
-    pub ttl_s: u32,
+    /// Seconds after which it is gone; 0 for never, none for what the table has by default. A store without such a thing
+    /// keeps it.
+    pub ttl_s: Option<u32>,
 }
 
 /// The value of a column in a row.

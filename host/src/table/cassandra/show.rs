@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use scylla::statement::Consistency;
+use scylla::statement::unprepared::Statement;
 use scylla::value::{CqlValue, Row};
 
 use super::cluster::{Cluster, store};
@@ -21,7 +23,12 @@ pub(super) fn top(cluster: &Cluster, table: &str, limit: usize) -> Result<Top, T
     let live = live.ok_or_else(|| TableError::NoTable(table.to_owned()))?;
     let limit = i32::try_from(limit).unwrap_or(i32::MAX);
     let cql = format!("SELECT * FROM {}.{} LIMIT {limit}", quote(keyspace), quote(table));
-    let found = cluster.wait(table, session.query_unpaged(cql, ()))?.map_err(|error| failed(&error))?;
+    let mut select = Statement::new(cql);
+    if Consistency::from(cluster.settings.consistency) == Consistency::Any {
+        // No node reads at it.
+        select.set_consistency(Consistency::One);
+    }
+    let found = cluster.wait(table, session.query_unpaged(select, ()))?.map_err(|error| failed(&error))?;
     let found = found.into_rows_result().map_err(|error| failed(&error))?;
     let names: Vec<String> = found.column_specs().iter().map(|column| column.name().to_owned()).collect();
     let key = live.partition_key.iter().chain(&live.clustering_key);

@@ -115,10 +115,10 @@ impl Bound<'_> {
                 }
                 let mark = rows.marks[index];
                 writer.make_cell_writer().set_value(&mark.stamp.to_be_bytes())?;
-                match i32::try_from(mark.ttl_s) {
+                match mark.ttl_s.and_then(|seconds| i32::try_from(seconds).ok()) {
                     // What the table has by default.
-                    Ok(0) | Err(_) => writer.make_cell_writer().set_unset(),
-                    Ok(seconds) => writer.make_cell_writer().set_value(&seconds.to_be_bytes())?,
+                    None => writer.make_cell_writer().set_unset(),
+                    Some(seconds) => writer.make_cell_writer().set_value(&seconds.to_be_bytes())?,
                 };
             }
             RowIndex::Delete(index) => {

@@ -123,6 +123,10 @@ impl TableWriter for Writer {
         self.current = Some(current);
         Ok(Written::Pending(trouble))
     }
+
+    fn forget(&mut self) {
+        self.current = None;
+    }
 }
 
 impl Drop for Current {
