@@ -302,6 +302,42 @@ fn a_row_that_a_table_of_its_user_refuses_is_a_dead_letter() {
     }
 }
 
+/// Nothing in the file says how the keys of the topic are made, but for the sink itself.
+#[test]
+fn a_tombstone_of_a_topic_that_others_fill_deletes_its_row() {
+    let folder = Folder::of(&cases().join("null-key"));
+    fs::write(
+        folder.path("feed.jsonl"),
+        ["a", "b", "c"].map(|s| format!("{{\"shop\":\"{s}\",\"price\":1}}\n")).concat(),
+    )
+    .expect("written");
+    folder.host(&RUN).must_end(0);
+    let rows = |name: &str, sink: &str, columns: &str| -> String {
+        let file = format!(
+            "name = \"{name}\"\n[log]\npath = \"log.db\"\n[dead_letters]\ntopic = \"{LETTERS}\"\n[schemas]\ndir = \".\"\nids = \"log.schemas.json\"\n[topics]\nout = {{ schema = \"offer\" }}\n\
+             [[sink]]\nfrom = \"out\"\ntable = \"{name}\"\n{sink}\n[tables.{name}]\npartition_key = {columns}\n"
+        );
+        fs::write(folder.path("pipeline.toml"), file).expect("written");
+        folder.host(&RUN).must_end(0);
+        rusqlite::Connection::open(folder.path("log.db"))
+            .expect("a database")
+            .query_row(&format!("SELECT group_concat(shop, ' ' ORDER BY shop) FROM {name}"), [], |row| row.get(0))
+            .expect("rows")
+    };
+    let before = folder.letters(LETTERS).len();
+    assert_eq!(rows("plain", "", "[\"shop\"]"), "a b c");
+    let mut records = BatchBuilder::new();
+    records.push(Some(b"a"), None, [], 4_000_000_000_000).expect("room");
+    folder.append("out", &records.finish());
+    assert_eq!(rows("plain", "", "[\"shop\"]"), "b c", "the table's one key column is the key");
+    assert_eq!(rows("told", "key = [\"shop\"]", "[\"shop\"]"), "b c");
+    assert_eq!(folder.letters(LETTERS).len(), before);
+    // Of two columns nobody knows which the key is made of.
+    assert_eq!(rows("pair", "", "[\"shop\", \"price\"]"), "a b c");
+    let last = folder.letters(LETTERS).last().map(Letter::line).expect("a dead letter");
+    assert!(last.contains("nobody says of which fields it is made; give the sink a `key`"), "{last}");
+}
+
 #[test]
 fn a_record_of_10_mb_passes_and_a_line_of_more_than_16_is_a_dead_letter() {
     let folder = Folder::of(&cases().join("empty-feed"));
