@@ -151,8 +151,8 @@ pub struct Pace {
 
 /// How long to wait for records at once. A worker that is told to stop sees it after that.
 const IDLE: Duration = Duration::from_millis(100);
-/// Commits that may fail in a row, for instance because the disk is full, before the worker gives up.
-const MAX_FAILED_COMMITS: u32 = 12;
+/// Commits that may fail in a row, for instance because the disk is full, before a worker or a feed gives up.
+pub(crate) const MAX_FAILED_COMMITS: u32 = 12;
 /// Steps that may be thrown away in a row for one partition before the worker gives up. Each narrows the search for a bad
 /// record, which takes one abort; more mean that the module fails at random.
 const MAX_ABORTS: u32 = 20;
@@ -211,7 +211,7 @@ pub fn run(
                 Ok(false) => abort(session, task, &mut step, &mut standing)?,
                 Err(Stop::Log(error)) if failed < MAX_FAILED_COMMITS && !stopping => {
                     failed += 1;
-                    let wait = Duration::from_millis(50 << failed.min(7));
+                    let wait = after_failed_commits(failed);
                     tracing::error!(%error, attempt = failed, wait_ms = wait.as_millis() as u64, "commit failed, trying again");
                     abort(session, task, &mut step, &mut standing)?;
                     pause(wait, stop);
@@ -417,6 +417,12 @@ fn bytes_of(batch: &Batch) -> usize {
         len(entry.key) + len(entry.value) + headers
     };
     batch.entries().iter().map(of_entry).sum()
+}
+
+/// How long to wait after so many commits that failed in a row: 45 seconds in all before it is given up.
+pub(crate) fn after_failed_commits(failed: u32) -> Duration {
+    let first_ms = if cfg!(test) { 1 } else { 50 };
+    Duration::from_millis(first_ms << failed.min(7))
 }
 
 /// Waits, but not longer than until the stop.

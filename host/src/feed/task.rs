@@ -13,7 +13,7 @@ use crate::log::{Commit, Event, LogError, Session};
 use crate::metrics::Counters;
 use crate::schema::framing::Frame;
 use crate::stage::KeyPlan;
-use crate::worker::{MAX_STEP_BYTES, Stop, pause};
+use crate::worker::{MAX_FAILED_COMMITS, MAX_STEP_BYTES, Stop, after_failed_commits, pause};
 
 /// Records that are appended at once.
 const BATCH_RECORDS: usize = 4096;
@@ -21,8 +21,6 @@ const BATCH_RECORDS: usize = 4096;
 const BATCH_BYTES: usize = 4 << 20;
 /// How long to wait when a source has nothing now.
 const WAIT: Duration = Duration::from_millis(20);
-/// Commits that may fail in a row before the feed gives up.
-const MAX_FAILED_COMMITS: u32 = 12;
 
 /// A feed that is ready to run.
 pub struct FeedTask {
@@ -93,7 +91,7 @@ pub fn run_feed(mut session: Box<dyn Session>, mut task: FeedTask, stop: &Atomic
             Err(Stop::Log(LogError::Store { path, source })) if failed < MAX_FAILED_COMMITS => {
                 // The step was thrown away; the source is opened again where the last commit left it.
                 failed += 1;
-                let wait = Duration::from_millis(50 << failed.min(7));
+                let wait = after_failed_commits(failed);
                 tracing::error!(path, error = %source, attempt = failed, "commit failed, trying again");
                 pause(wait, stop);
             }
@@ -154,21 +152,22 @@ impl FeedTask {
                         let header = self.frame.header().map(|(name, value)| (name, Some(value)));
                         let keyed =
                             self.key.as_ref().map(|plan| plan.write(&value[self.frame.prefix().len()..], &mut key));
-                        match keyed.transpose() {
+                        let fault = match keyed.transpose() {
                             Ok(keyed) if key.len() + value.len() <= limit => {
                                 let key = keyed.map(|()| key.as_slice());
                                 batch.push(key, Some(&value), header, now_ms).map_err(too_many)?;
+                                None
                             }
                             Ok(_) => {
                                 let bytes = key.len() + value.len();
                                 let why = format!("a record of {bytes} bytes is larger than the limit of {limit}");
-                                let line = source.line(&value[self.frame.prefix().len()..]);
-                                letters.push_unread(&line, &source.place(), Kind::TooLarge, &why).map_err(too_many)?;
+                                Some((Kind::TooLarge, why))
                             }
-                            Err(why) => {
-                                let (line, why) = (source.line(&value[self.frame.prefix().len()..]), why.to_string());
-                                letters.push_unread(&line, &source.place(), Kind::Key, &why).map_err(too_many)?;
-                            }
+                            Err(why) => Some((Kind::Key, why.to_string())),
+                        };
+                        if let Some((kind, why)) = fault {
+                            let line = source.line(&value[self.frame.prefix().len()..]);
+                            letters.push_unread(&line, &source.place(), kind, &why).map_err(too_many)?;
                         }
                     }
                     Next::Rejected { raw, reason, place } => {
@@ -247,10 +246,9 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use bespoke_record::Batch;
-
     use super::*;
     use crate::feed::FeedError;
+    use crate::log::forgetful::Forgetful;
 
     const RECORD_BYTES: usize = 4 << 20;
     const RECORDS: usize = 2 * MAX_STEP_BYTES / RECORD_BYTES;
@@ -281,62 +279,41 @@ mod tests {
         }
     }
 
-    /// A log that forgets, and knows how much a step had.
-    #[derive(Default)]
-    struct Steps {
-        open: usize,
-        most: Arc<std::sync::Mutex<Vec<usize>>>,
+    fn session() -> Forgetful {
+        Forgetful::new(|| Event::Assigned { partition: 0, position: 0, note: None, state: None })
     }
 
-    impl Session for Steps {
-        fn poll(&mut self, _: usize, _: Duration) -> Result<Event, LogError> {
-            Ok(Event::Assigned { partition: 0, position: 0, note: None, state: None })
-        }
-
-        fn append(&mut self, _: &str, records: &Batch) -> Result<(), LogError> {
-            self.open += records.arena().len();
-            Ok(())
-        }
-
-        fn divert(&mut self, topic: &str, letters: &Batch) -> Result<(), LogError> {
-            self.append(topic, letters)
-        }
-
-        fn commit(&mut self, _: Commit<'_>) -> Result<(), LogError> {
-            self.most.lock().expect("no panic").push(std::mem::take(&mut self.open));
-            Ok(())
-        }
-
-        fn abort(&mut self) -> Result<(), LogError> {
-            Ok(())
-        }
-
-        fn attend(&mut self) -> Result<bool, LogError> {
-            Ok(true)
-        }
-
-        fn max_record_bytes(&self, _: &str) -> usize {
-            usize::MAX
+    /// A feed of all but so many of the zeros.
+    fn feed(without: usize) -> FeedTask {
+        FeedTask {
+            name: "feed".to_owned(),
+            topic: "t".to_owned(),
+            frame: Frame::Prefix([0; 5]),
+            key: None,
+            open: Box::new(move |_| Ok(Box::new(Zeros(without)))),
+            dead_letters: "letters".to_owned(),
+            commit_interval: Duration::from_secs(3600),
+            counters: Arc::default(),
         }
     }
 
     #[test]
     fn a_step_is_due_by_its_bytes_too() {
-        let steps = Steps::default();
-        let sizes = steps.most.clone();
-        let task = FeedTask {
-            name: "feed".to_owned(),
-            topic: "t".to_owned(),
-            frame: Frame::Prefix([0; 5]),
-            key: None,
-            open: Box::new(|_| Ok(Box::new(Zeros(0)))),
-            dead_letters: "letters".to_owned(),
-            commit_interval: Duration::from_secs(3600),
-            counters: Arc::default(),
-        };
-        run_feed(Box::new(steps), task, &AtomicBool::new(false)).expect("through");
+        let session = session();
+        let sizes = session.steps.clone();
+        run_feed(Box::new(session), feed(0), &AtomicBool::new(false)).expect("through");
         let sizes = sizes.lock().expect("no panic");
         assert!(sizes.len() >= 2 && sizes.iter().all(|bytes| *bytes < MAX_STEP_BYTES + 2 * BATCH_BYTES), "{sizes:?}");
         assert!(sizes.iter().sum::<usize>() >= RECORDS * RECORD_BYTES);
+    }
+
+    #[test]
+    fn a_disk_that_stays_full_ends_the_feed() {
+        let mut session = session();
+        session.is_full = true;
+        let tries = session.steps.clone();
+        let ended = run_feed(Box::new(session), feed(RECORDS - 1), &AtomicBool::new(false));
+        assert!(matches!(ended, Err(Stop::Log(LogError::Store { .. }))), "{ended:?}");
+        assert_eq!(tries.lock().expect("no panic").len(), 1 + MAX_FAILED_COMMITS as usize);
     }
 }

@@ -32,6 +32,8 @@ use bytes::Bytes;
 use crate::table::{Rows, TableError};
 
 pub mod embedded;
+#[cfg(test)]
+pub(crate) mod forgetful;
 pub mod kafka;
 
 /// Kafka's limit to the name of a topic.

@@ -1,56 +1,14 @@
 //! When a step is due.
 
+use std::sync::Arc;
+
 use bespoke_record::BatchBuilder;
 
 use super::*;
+use crate::log::forgetful::Forgetful;
 
-/// A session whose step holds much after each batch, and a task that does nothing with them.
-struct Much {
-    batches: usize,
-    commits: usize,
-    stop: std::sync::Arc<AtomicBool>,
-}
-
+/// A task that does nothing with its records.
 struct Nothing;
-
-impl Session for Much {
-    fn poll(&mut self, _: usize, _: Duration) -> Result<Event, LogError> {
-        self.batches += 1;
-        self.stop.store(self.batches == 3, Ordering::Relaxed);
-        let mut builder = BatchBuilder::new();
-        builder.push(None, None, [], 0).expect("room");
-        Ok(Event::Records { partition: 0, batch: builder.finish() })
-    }
-
-    fn append(&mut self, _: &str, _: &Batch) -> Result<(), LogError> {
-        Ok(())
-    }
-
-    fn divert(&mut self, _: &str, _: &Batch) -> Result<(), LogError> {
-        Ok(())
-    }
-
-    fn commit(&mut self, _: Commit<'_>) -> Result<(), LogError> {
-        self.commits += 1;
-        Ok(())
-    }
-
-    fn abort(&mut self) -> Result<(), LogError> {
-        Ok(())
-    }
-
-    fn attend(&mut self) -> Result<bool, LogError> {
-        Ok(true)
-    }
-
-    fn max_record_bytes(&self, _: &str) -> usize {
-        usize::MAX
-    }
-
-    fn open_bytes(&self) -> usize {
-        MAX_STEP_BYTES
-    }
-}
 
 impl Task for Nothing {
     fn assigned(&mut self, _: u32, _: Option<Bytes>, _: Option<&str>) -> Result<(), Stop> {
@@ -76,13 +34,36 @@ impl Task for Nothing {
     fn aborted(&mut self) {}
 }
 
+/// Runs until so many batches were read, after each of which a step holds much. How many commits were tried.
+fn run_until(enough: usize, is_full: bool) -> (Result<(), Stop>, usize) {
+    let (stop, mut batches) = (Arc::new(AtomicBool::new(false)), 0);
+    let told = stop.clone();
+    let mut session = Forgetful::new(move || {
+        batches += 1;
+        told.store(batches == enough, Ordering::Relaxed);
+        let mut builder = BatchBuilder::new();
+        builder.push(None, None, [], 0).expect("room");
+        Event::Records { partition: 0, batch: builder.finish() }
+    });
+    (session.held, session.is_full) = (MAX_STEP_BYTES, is_full);
+    let pace = Pace { batch_records: 1, commit_interval: Duration::from_secs(3600) };
+    let ended = run(&mut session, &mut Nothing, pace, &stop, &Counters::default());
+    let commits = session.steps.lock().expect("no panic").len();
+    (ended, commits)
+}
+
 #[test]
 fn a_step_is_due_by_what_it_appended_too() {
-    let stop = std::sync::Arc::new(AtomicBool::new(false));
-    let mut session = Much { batches: 0, commits: 0, stop: stop.clone() };
-    let pace = Pace { batch_records: 1, commit_interval: Duration::from_secs(3600) };
-    run(&mut session, &mut Nothing, pace, &stop, &Counters::default()).expect("until the stop");
-    assert_eq!((session.batches, session.commits), (3, 3));
+    let (ended, commits) = run_until(3, false);
+    ended.expect("until the stop");
+    assert_eq!(commits, 3);
+}
+
+#[test]
+fn a_disk_that_stays_full_ends_the_worker() {
+    let (ended, commits) = run_until(usize::MAX, true);
+    assert!(matches!(ended, Err(Stop::Log(LogError::Store { .. }))), "{ended:?}");
+    assert_eq!(commits, 1 + MAX_FAILED_COMMITS as usize);
 }
 
 #[test]
