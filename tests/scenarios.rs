@@ -259,13 +259,27 @@ fn a_line_without_a_key_is_a_dead_letter_as_it_was() {
     assert_eq!(shown.stdout, "{\"shop\":null,\"price\":2}\n{\"price\":3}\n");
 }
 
+#[test]
+fn all_lines_that_were_no_records_can_be_had_to_be_fed_again() {
+    let folder = Folder::of(&cases().join("null-key"));
+    let lines: String = (0..15).map(|n| format!("{{\"price\":{n}}}\nno JSON {n}\n")).collect();
+    fs::write(folder.path("feed.jsonl"), &lines).expect("written");
+    folder.host(&RUN).must_end(0);
+    let shown = folder.host(&["dead-letters", "show", "--kind", "feed,key", "--raw"]);
+    assert_eq!(shown.must_end(0).stdout, lines);
+    let newest = folder.host(&["dead-letters", "show", "--kind", "feed,key", "--raw", "--max", "1"]);
+    assert_eq!(newest.must_end(0).stdout, "no JSON 14\n");
+    let whole = folder.host(&["dead-letters", "show"]);
+    assert!(whole.must_end(0).stdout.ends_with("the newest 10 of 30; `--max N` shows more\n"), "{}", whole.stdout);
+}
+
 /// The table of each place: the log's own file, where rows are part of the step, and another.
 #[test]
 fn a_row_that_a_table_of_its_user_refuses_is_a_dead_letter() {
     for path in ["", "path = \"rows.db\""] {
         let folder = Folder::of(&cases().join("null-key"));
         let pipeline = fs::read_to_string(folder.path("pipeline.toml")).expect("UTF-8");
-        let sink = "[[sink]]\nname = \"sink\"\nfrom = \"out\"\ntable = \"offers\"\n";
+        let sink = "[[sink]]\nname = \"sink\"\nfrom = \"out\"\ntable = \"offers\"\nmax_dead_letters_in_a_row = 1000\n";
         let table = format!("[tables.offers]\nstore = \"sqlite\"\npartition_key = [\"shop\"]\n{path}\n");
         fs::write(folder.path("pipeline.toml"), format!("{pipeline}\n{sink}\n{table}")).expect("written");
         fs::write(folder.path("feed.jsonl"), "").expect("written");
@@ -300,6 +314,70 @@ fn a_row_that_a_table_of_its_user_refuses_is_a_dead_letter() {
         }
         folder.must_keep_originals(LETTERS);
     }
+}
+
+#[test]
+fn a_table_that_refuses_every_row_stops_its_sink() {
+    for path in ["", "path = \"rows.db\""] {
+        let folder = Folder::of(&cases().join("null-key"));
+        let pipeline = fs::read_to_string(folder.path("pipeline.toml")).expect("UTF-8");
+        let sink = "[[sink]]\nname = \"sink\"\nfrom = \"out\"\ntable = \"offers\"\nmax_dead_letters_in_a_row = 20\n";
+        let table = format!("[tables.offers]\npartition_key = [\"shop\"]\n{path}\n");
+        fs::write(folder.path("pipeline.toml"), format!("{pipeline}\n{sink}\n{table}")).expect("written");
+        fs::write(folder.path("feed.jsonl"), "").expect("written");
+        folder.host(&RUN).must_end(0);
+        let file = folder.path(if path.is_empty() { "log.db" } else { "rows.db" });
+        let open = || rusqlite::Connection::open(&file).expect("a database");
+        open()
+            .execute_batch("CREATE TRIGGER closed BEFORE INSERT ON offers BEGIN SELECT RAISE(ABORT, 'closed'); END")
+            .expect("made");
+        let lines = (0..30).map(|n| format!("{{\"shop\":\"s{n:02}\",\"price\":1}}\n"));
+        fs::write(folder.path("feed.jsonl"), lines.collect::<String>()).expect("written");
+        let ended = folder.host(&RUN);
+        ended.must_end(1);
+        let said = "table `offers` has refused 30 rows in a row and taken none";
+        assert!(ended.stderr.contains(said) && ended.stderr.contains("the last one: closed"), "{}", ended.stderr);
+        assert_eq!(folder.letters(LETTERS).len(), 30, "{path}");
+        // Mended, it goes on behind them, and what was refused can be sent again.
+        open().execute_batch("DROP TRIGGER closed").expect("dropped");
+        folder.host(&["dead-letters", "replay"]).must_end(0);
+        folder.host(&RUN).must_end(0);
+        let rows: i64 = open().query_row("SELECT count(*) FROM offers", [], |row| row.get(0)).expect("a number");
+        assert_eq!(rows, 30, "{path}");
+    }
+}
+
+#[test]
+fn rows_that_may_come_out_of_order_are_told_when_it_starts() {
+    let folder = Folder::of(&cases().join("null-key"));
+    let pipeline = fs::read_to_string(folder.path("pipeline.toml")).expect("UTF-8");
+    let sink = |name: &str| format!("[[sink]]\nname = \"{name}\"\nfrom = \"out\"\ntable = \"offers\"\n");
+    let table = "[tables.offers]\npartition_key = [\"price\"]\n";
+    let write = |pipeline: &str| {
+        fs::write(folder.path("pipeline.toml"), [pipeline, &sink("one"), &sink("other"), table].join("\n"))
+            .expect("written");
+    };
+    write(&pipeline);
+    let told = |set: &[&str]| {
+        let ended = folder.host(&[&["run", "--until-end"][..], set].concat());
+        ended.must_end(0);
+        ended
+            .stderr
+            .lines()
+            .filter(|line| line.contains("may come out of order"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let same = "sink `one` fills the same table `offers`";
+    let lines = told(&[]);
+    assert!(lines.len() == 1 && lines[0].contains(same), "one partition has an order: {lines:#?}");
+    let several = ["--set", "log.path=other.db", "--set", "topics.out.partitions=2"];
+    let lines = told(&several);
+    let other = "the key of its topic has `shop`, which is no part of the table's key";
+    assert_eq!(lines.iter().filter(|line| line.contains(other)).count(), 2, "{lines:#?}");
+    write(&pipeline.replace("key = [\"shop\"]", ""));
+    let lines = told(&["--set", "log.path=third.db", "--set", "topics.out.partitions=2"]);
+    assert_eq!(lines.iter().filter(|line| line.contains("have no key")).count(), 2, "{lines:#?}");
 }
 
 /// Nothing in the file says how the keys of the topic are made, but for the sink itself.

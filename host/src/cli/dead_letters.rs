@@ -17,6 +17,8 @@ use crate::log::{self, Log, LogError};
 const BATCH_RECORDS: usize = 1024;
 /// Reasons are cut after so many characters in the list.
 const MAX_REASON_CHARS: usize = 80;
+/// Letters that are shown whole, unless more are wanted.
+const SHOWN: usize = 10;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -57,9 +59,9 @@ struct Which {
     #[arg(long, value_name = "NAME")]
     stage: Option<String>,
 
-    /// Only those of this kind, such as rejected, trap or decode
-    #[arg(long, value_name = "KIND")]
-    kind: Option<String>,
+    /// Only those of these kinds, such as rejected, trap or decode
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
+    kind: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -84,7 +86,7 @@ struct List {
 Examples:
   host dead-letters show 12
   host dead-letters show --kind trap --max 1
-  host dead-letters show --kind feed --raw > lines.jsonl       what was no record, to be corrected and fed again")]
+  host dead-letters show --kind feed,key,too-large --raw > lines.jsonl    what was no record, to be corrected and fed again")]
 struct Show {
     /// The offset of one dead letter [default: the newest ones]
     offset: Option<i64>,
@@ -92,9 +94,9 @@ struct Show {
     #[command(flatten)]
     which: Which,
 
-    /// How many at most, of the newest
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    max: usize,
+    /// How many at most, of the newest [default: 10, and all with --raw]
+    #[arg(long, value_name = "N")]
+    max: Option<usize>,
 
     /// Write the values alone, byte for byte, each with an end of line
     #[arg(long)]
@@ -139,7 +141,7 @@ impl Where {
 impl Which {
     fn takes(&self, letter: &DeadLetter<'_>) -> bool {
         self.stage.as_ref().is_none_or(|stage| *stage == letter.stage)
-            && self.kind.as_ref().is_none_or(|kind| *kind == letter.kind)
+            && (self.kind.is_empty() || self.kind.iter().any(|kind| *kind == letter.kind))
     }
 }
 
@@ -234,23 +236,31 @@ fn print_whole(
     schemas: &mut Schemas,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let mut texts = VecDeque::new();
+    let max = show.max.unwrap_or(if show.raw { usize::MAX } else { SHOWN });
+    let (mut texts, mut all) = (VecDeque::new(), 0);
     each_letter(log, topic, |partition, record, letter| {
-        if show.offset.is_none_or(|wanted| wanted == record.offset()) && show.which.takes(letter) {
-            texts.push_back(match show.raw {
-                true => [record.value().unwrap_or_default(), b"\n"].concat(),
-                false => whole(partition, record, letter, schemas),
-            });
-            if texts.len() > show.max {
-                texts.pop_front();
-            }
+        if show.offset.is_some_and(|wanted| wanted != record.offset()) || !show.which.takes(letter) {
+            return Ok(());
+        }
+        all += 1;
+        let text = match show.raw {
+            true => [record.value().unwrap_or_default(), b"\n"].concat(),
+            false => whole(partition, record, letter, schemas),
+        };
+        if max == usize::MAX {
+            out.write_all(&text)?;
+            return Ok(());
+        }
+        texts.push_back(text);
+        if texts.len() > max {
+            texts.pop_front();
         }
         Ok(())
     })?;
-    if let (Some(offset), true) = (show.offset, texts.is_empty()) {
+    if let (Some(offset), 0) = (show.offset, all) {
         bail!("{topic} has no dead letter with offset {offset}; `host dead-letters list` lists them");
     }
-    if texts.is_empty() && !show.raw {
+    if all == 0 && !show.raw {
         writeln!(out, "no dead letters in {topic}")?;
     }
     for (index, text) in texts.iter().enumerate() {
@@ -258,6 +268,9 @@ fn print_whole(
             writeln!(out)?;
         }
         out.write_all(text)?;
+    }
+    if !show.raw && texts.len() < all {
+        writeln!(out, "\nthe newest {} of {all}; `--max N` shows more", texts.len())?;
     }
     Ok(())
 }

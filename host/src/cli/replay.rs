@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let done = replay(&*log, &topic, arguments.to.as_deref())?;
     writeln!(out, "sent again: {}", done.sent)?;
     if done.kept > 0 {
-        let raw = "`host dead-letters show --raw` writes them as they were, to be corrected and fed again";
+        let raw = "`host dead-letters show --kind feed,key,too-large --raw` writes them as they were, to be corrected and fed again";
         writeln!(out, "not sent: {}, which never were records of a topic; {raw}", done.kept)?;
     }
     Ok(())

@@ -297,6 +297,8 @@ pub struct Sink {
     pub table: String,
     /// The fields that the keys of the topic's records are made of.
     pub key: Option<Vec<String>>,
+    /// After so many rows in a row that the table refuses the sink ends.
+    pub max_dead_letters_in_a_row: u64,
     /// How many threads.
     pub workers: u32,
 }

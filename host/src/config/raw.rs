@@ -307,6 +307,8 @@ pub struct Sink {
     /// The fields that the keys of the topic's records are made of. Default: what the feed or stage says that writes it, else
     /// the table's key column, if it is one.
     pub key: Option<Spanned<Vec<Spanned<String>>>>,
+    /// After so many rows in a row that the table refuses the sink ends. Default: 100.
+    pub max_dead_letters_in_a_row: Option<Spanned<i64>>,
     /// How many threads. Default: 1.
     pub workers: Option<Spanned<i64>>,
 }

@@ -120,6 +120,11 @@ impl Check<'_, '_> {
         self.optional_range(number, min, max).unwrap_or(default)
     }
 
+    /// Dead letters in a row that are too many.
+    fn in_a_row(&mut self, number: Option<&Spanned<i64>>) -> u64 {
+        self.range(number, 100, 1, MAX).unsigned_abs()
+    }
+
     pub(super) fn optional_range(&mut self, number: Option<&Spanned<i64>>, min: i64, max: i64) -> Option<i64> {
         let (number, place) = (*number?.get_ref(), number?.span());
         if !(min..=max).contains(&number) {
@@ -305,7 +310,7 @@ impl Check<'_, '_> {
             workers: self.range(raw.workers.as_ref(), 1, 1, MAX_WORKERS) as u32,
             batch_records: self.range(raw.batch_records.as_ref(), 1024, 1, MAX_BATCH_RECORDS) as usize,
             on_error: raw.on_error,
-            max_dead_letters_in_a_row: self.range(raw.max_dead_letters_in_a_row.as_ref(), 100, 1, MAX).unsigned_abs(),
+            max_dead_letters_in_a_row: self.in_a_row(raw.max_dead_letters_in_a_row.as_ref()),
             limits: Limits {
                 memory_bytes: memory_mb as usize * MB,
                 time_ms: time_ms.unsigned_abs(),
@@ -462,6 +467,8 @@ impl Check<'_, '_> {
         }
         let workers = self.range(raw.workers.as_ref(), 1, 1, MAX_WORKERS) as u32;
         let key = raw.key.as_ref().map(|key| self.list(key));
-        Sink { name, from: raw.from.into_inner(), table: raw.table.into_inner(), key, workers }
+        let max_dead_letters_in_a_row = self.in_a_row(raw.max_dead_letters_in_a_row.as_ref());
+        let (from, table) = (raw.from.into_inner(), raw.table.into_inner());
+        Sink { name, from, table, key, max_dead_letters_in_a_row, workers }
     }
 }

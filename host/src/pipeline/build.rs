@@ -4,17 +4,17 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use bespoke_boundary::{Mismatch, Plan, names, output_schema};
+use bespoke_boundary::{Function, Mismatch, Plan, names, output_schema};
 
 use super::open::{OpenLog, TableStores};
 use super::schemas::{SchemaStore, TopicSchema};
 use super::topics::{Topics, all_topics, wanted_topics};
 use crate::config::{self, Pipeline};
-use crate::log::LogError;
+use crate::log::{Log, LogError};
 use crate::module::{Instance, LoadError, Module, Sandbox};
 use crate::schema::framing::Frame;
 use crate::schema::{DirError, RegistryError, SchemaDir};
-use crate::sink::{ColumnsError, RowPlan, Sink, Wanted, check_ttl, key_fields, table_spec};
+use crate::sink::{ColumnsError, RowPlan, Sink, Wanted, check_ttl, key_fields, table_spec, unordered};
 use crate::stage::{Destination, KeyError, KeyPlan, Stage, Unfit, Version};
 use crate::swap::{Control, Kept, Ledger, Report};
 
@@ -239,8 +239,25 @@ pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), B
     for name in built.topics.keys().filter(|_| !config.create_topics) {
         log.topic(name)?.ok_or_else(|| LogError::NoTopic(name.clone()))?;
     }
+    warn_of_order(built, &*log)?;
     for (sink, ..) in &built.sinks {
         if sink.creates_table { open.ensure_table(sink) } else { open.check_table(sink) }?;
+    }
+    Ok(())
+}
+
+/// Tells which sinks may have rows of one key in an order that is not that of their records.
+fn warn_of_order(built: &Built, log: &dyn Log) -> Result<(), LogError> {
+    let sinks = || built.sinks.iter().map(|(sink, ..)| sink);
+    for sink in sinks() {
+        let partitions = log.topic(&sink.from)?.map_or(0, |topic| topic.partitions.len());
+        if let Some(why) = sink.unordered.as_ref().filter(|_| partitions > 1) {
+            tracing::warn!(sink = sink.name, from = sink.from, why, "rows of one key may come out of order");
+        }
+        if let Some(other) = sinks().find(|other| other.table.name == sink.table.name && other.name < sink.name) {
+            let why = format!("sink `{}` fills the same table `{}`", other.name, sink.table.name);
+            tracing::warn!(sink = sink.name, why, "rows of one key may come out of order");
+        }
     }
     Ok(())
 }
@@ -254,7 +271,7 @@ struct Builder<'a> {
     /// Topics into which the pipeline writes: only their schemas need ids.
     written: HashSet<String>,
     topics: HashMap<String, TopicSchema>,
-    /// The key fields of each topic, by whoever writes it.
+    /// The key fields of each topic, by whoever writes it here: none if its records have no key.
     keys: HashMap<String, Vec<String>>,
 }
 
@@ -300,10 +317,10 @@ impl Builder<'_> {
         schema: &TopicSchema,
         fields: &[String],
     ) -> Result<Option<KeyPlan>, BuildError> {
+        self.keys.insert(topic.to_owned(), fields.to_vec());
         if fields.is_empty() {
             return Ok(None);
         }
-        self.keys.insert(topic.to_owned(), fields.to_vec());
         let plan = KeyPlan::compile(&schema.schema, fields);
         plan.map(Some).map_err(|source| BuildError::Key {
             role,
@@ -367,10 +384,12 @@ impl Builder<'_> {
             };
             let fields = output.key.as_deref().unwrap_or_default();
             let key = self.key(("stage", &config.name), &output.topic, &topic, fields)?;
-            if key.is_none()
-                && let Some(kept) = self.keys.get(&config.from).cloned()
-            {
-                self.keys.insert(output.topic.clone(), kept);
+            // A record that a module changes keeps its key.
+            if key.is_none() && signature.function == Function::Process {
+                match self.keys.get(&config.from).cloned() {
+                    Some(kept) => self.keys.insert(output.topic.clone(), kept),
+                    None => self.keys.remove(&output.topic),
+                };
             }
             let frame = self.frame(&output.topic, &topic)?;
             let name = signature.answer.outputs()[i].map(str::to_owned);
@@ -417,11 +436,13 @@ impl Builder<'_> {
             name: config.name.clone(),
             from: config.from.clone(),
             plan: RowPlan::compile(&from.schema, &spec, table.ttl.clone()),
+            unordered: unordered(written, &key, &spec),
             table: Arc::new(spec),
             store,
             creates_table: table.create,
             key,
             dead_letters: self.config.dead_letters.topic.clone(),
+            max_dead_letters_in_a_row: config.max_dead_letters_in_a_row,
         };
         Ok((Arc::new(sink), config.clone(), from))
     }

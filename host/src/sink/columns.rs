@@ -206,7 +206,8 @@ pub fn key_fields(
 ) -> Result<Vec<String>, String> {
     let column = |index: usize| table.columns[index].name.clone();
     match (told, written) {
-        (Some(told), Some(written)) if told != written => Err(format!(
+        // Others may write it too.
+        (Some(told), Some(written)) if !written.is_empty() && told != written => Err(format!(
             "`key` of the sink is {}, and what writes its topic makes the keys of {}",
             told.join(", "),
             written.join(", ")
@@ -217,6 +218,17 @@ pub fn key_fields(
             _ => Ok(Vec::new()),
         },
     }
+}
+
+/// Why the rows of one key may come from several partitions of their topic, if they may.
+#[must_use]
+pub fn unordered(written: Option<&[String]>, key: &[String], table: &TableSpec) -> Option<String> {
+    if written.is_some_and(<[String]>::is_empty) && key.is_empty() {
+        return Some("the records of its topic have no key".to_owned());
+    }
+    let is_column = |field: &String| table.key().any(|index| table.columns[index].name == *field);
+    let other = key.iter().find(|field| !is_column(field))?;
+    Some(format!("the key of its topic has `{other}`, which is no part of the table's key"))
 }
 
 #[cfg(test)]
@@ -240,6 +252,11 @@ mod tests {
         assert_eq!(key_fields(None, None, &table(&[1])).as_deref(), Ok(&b[..]));
         assert_eq!(key_fields(None, None, &table(&[0, 1])).as_deref(), Ok(&none[..]), "nobody knows their order");
         assert_eq!(key_fields(Some(&a), None, &table(&[0, 1])).as_deref(), Ok(&a[..]));
+        assert_eq!(key_fields(None, Some(&none), &table(&[1])).as_deref(), Ok(&none[..]));
+        assert_eq!(unordered(None, &a, &table(&[0, 1])), None, "rows of one key have one `a`, and so one partition");
+        assert!(unordered(None, &a, &table(&[1])).is_some_and(|why| why.contains("`a`")));
+        assert_eq!(unordered(None, &none, &table(&[0, 1])), None, "nobody knows");
+        assert!(unordered(Some(&none), &none, &table(&[1])).is_some_and(|why| why.contains("no key")));
         assert_eq!(key_fields(None, Some(&b), &table(&[0])).as_deref(), Ok(&b[..]));
         let differ = "`key` of the sink is a, and what writes its topic makes the keys of b";
         assert_eq!(key_fields(Some(&a), Some(&b), &table(&[0])), Err(differ.to_owned()));

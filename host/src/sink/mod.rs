@@ -9,7 +9,7 @@ mod staged;
 mod stamps;
 mod task;
 
-pub use columns::{ColumnsError, Wanted, check_ttl, key_fields, table_spec};
+pub use columns::{ColumnsError, Wanted, check_ttl, key_fields, table_spec, unordered};
 pub(crate) use row::MAX_TTL_S;
 pub use row::{Drawn, Found, RowError, RowPlan, Ttl};
 pub use task::{Sink, SinkTask};

@@ -35,6 +35,13 @@ pub(super) struct Sent {
     deletes: Vec<usize>,
 }
 
+/// Rows that are put together from changes.
+struct Gathered {
+    rows: Rows,
+    upserts: Vec<usize>,
+    deletes: Vec<usize>,
+}
+
 struct Change {
     kind: Kind,
     /// The first of its cells.
@@ -58,6 +65,58 @@ enum Fate {
     Open,
     Sent,
     Refused,
+}
+
+// === impl Sent ===
+
+impl Sent {
+    /// How many of the rows are upserts.
+    pub(super) fn upserts(&self) -> usize {
+        self.upserts.len()
+    }
+}
+
+// === impl Gathered ===
+
+impl Gathered {
+    fn new(table: &Arc<TableSpec>) -> Self {
+        Self { rows: Rows::new(table.clone()), upserts: Vec::new(), deletes: Vec::new() }
+    }
+
+    fn put(&mut self, number: usize, change: &Change, cells: &[Cell]) {
+        let rows = &mut self.rows;
+        match change.kind {
+            Kind::Upsert => {
+                rows.order.push(RowIndex::Upsert(self.upserts.len()));
+                self.upserts.push(number);
+                rows.upserts.extend_from_slice(cells);
+                rows.marks.push(change.mark);
+            }
+            Kind::Delete => {
+                rows.order.push(RowIndex::Delete(self.deletes.len()));
+                self.deletes.push(number);
+                rows.deletes.extend_from_slice(cells);
+                rows.delete_stamps.push(change.mark.stamp);
+            }
+        }
+    }
+
+    fn finish(self) -> Sent {
+        Sent { rows: Arc::new(self.rows), upserts: self.upserts, deletes: self.deletes }
+    }
+}
+
+// === impl Change ===
+
+impl Change {
+    /// The cells of its row, or of its key.
+    fn cells<'d>(&self, drawn: &'d Drawn, table: &TableSpec) -> &'d [Cell] {
+        let len = match self.kind {
+            Kind::Upsert => table.columns.len(),
+            Kind::Delete => table.key().count(),
+        };
+        &drawn.cells[self.first..][..len]
+    }
 }
 
 // === impl Staged ===
@@ -122,10 +181,8 @@ impl Staged {
     /// What has to be written next. None if all is. `last` are the rows before, in whose arena the cells are by then.
     pub(super) fn send(&mut self, table: &Arc<TableSpec>, last: Option<Sent>) -> Option<Sent> {
         self.sort();
-        let mut rows = Rows::new(table.clone());
-        let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
-        let (width, keys) = (table.columns.len(), table.key().count());
-        let mut covered = vec![false; width];
+        let mut gathered = Gathered::new(table);
+        let mut covered = vec![false; table.columns.len()];
         for newest in self.by_key.values() {
             covered.fill(false);
             let mut is_refused = false;
@@ -137,56 +194,36 @@ impl Staged {
                     is_refused = true;
                     continue;
                 }
-                let open = std::mem::replace(&mut change.fate, Fate::Sent) == Fate::Open;
-                match change.kind {
-                    Kind::Delete => {
-                        if open {
-                            rows.order.push(RowIndex::Delete(deletes.len()));
-                            deletes.push(number);
-                            rows.deletes.extend_from_slice(&self.drawn.cells[change.first..][..keys]);
-                            rows.delete_stamps.push(change.mark.stamp);
-                        }
-                        if is_refused {
-                            continue;
-                        }
-                        break;
-                    }
-                    Kind::Upsert => {
-                        let cells = &self.drawn.cells[change.first..][..width];
-                        if open {
-                            rows.order.push(RowIndex::Upsert(upserts.len()));
-                            upserts.push(number);
-                            rows.upserts.extend_from_slice(cells);
-                            rows.marks.push(change.mark);
-                        }
-                        if is_refused {
-                            continue;
-                        }
-                        if table.nulls == Nulls::Delete {
-                            break;
-                        }
-                        cells.iter().zip(&mut covered).for_each(|(cell, covered)| *covered |= *cell != Cell::Null);
-                        if covered.iter().all(|covered| *covered) {
-                            break;
-                        }
-                        // Those before it that set no more are passed over.
-                        let sets_more = |number: usize| {
-                            let change = &self.changes[number];
-                            let of = |width: usize| &self.drawn.cells[change.first..][..width];
-                            // A delete has the cells of its key alone.
-                            change.kind == Kind::Delete
-                                || of(width).iter().zip(&covered).any(|(cell, covered)| *cell != Cell::Null && !covered)
-                        };
-                        while let Some(number) = next
-                            && !sets_more(number)
-                        {
-                            next = self.changes[number].before;
-                        }
-                    }
+                let cells = change.cells(&self.drawn, table);
+                if std::mem::replace(&mut change.fate, Fate::Sent) == Fate::Open {
+                    gathered.put(number, change, cells);
+                }
+                if is_refused {
+                    continue;
+                }
+                if change.kind == Kind::Delete || table.nulls == Nulls::Delete {
+                    break;
+                }
+                cells.iter().zip(&mut covered).for_each(|(cell, covered)| *covered |= *cell != Cell::Null);
+                if covered.iter().all(|covered| *covered) {
+                    break;
+                }
+                // Those before it that set no more are passed over.
+                let sets_more = |number: usize| {
+                    let change = &self.changes[number];
+                    let mut cells = change.cells(&self.drawn, table).iter().zip(&covered);
+                    // A delete has the cells of its key alone.
+                    change.kind == Kind::Delete || cells.any(|(cell, covered)| *cell != Cell::Null && !covered)
+                };
+                while let Some(number) = next
+                    && !sets_more(number)
+                {
+                    next = self.changes[number].before;
                 }
             }
         }
-        if upserts.is_empty() && deletes.is_empty() {
+        let rows = &mut gathered.rows;
+        if rows.order.is_empty() {
             return None;
         }
         // Only after a refusal there are several of a key that a store without stamps must have in their order.
@@ -200,14 +237,12 @@ impl Staged {
             Some(Err(last)) => (last.arena.clone(), last.nested.clone()),
             None => (std::mem::take(&mut self.drawn.arena), std::mem::take(&mut self.drawn.nested)),
         };
-        Some(Sent { rows: Arc::new(rows), upserts, deletes })
+        Some(gathered.finish())
     }
 
     /// Every change, in the order of stamps: each is judged by itself.
     pub(super) fn send_each(&mut self, table: &Arc<TableSpec>) -> Option<Sent> {
-        let mut rows = Rows::new(table.clone());
-        let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
-        let (width, keys) = (table.columns.len(), table.key().count());
+        let mut gathered = Gathered::new(table);
         let mut order: Vec<usize> = (0..self.changes.len()).collect();
         if self.is_mixed {
             order.sort_by_key(|number| self.changes[*number].mark.stamp);
@@ -215,24 +250,11 @@ impl Staged {
         for number in order {
             let change = &mut self.changes[number];
             change.fate = Fate::Sent;
-            match change.kind {
-                Kind::Upsert => {
-                    rows.order.push(RowIndex::Upsert(upserts.len()));
-                    upserts.push(number);
-                    rows.upserts.extend_from_slice(&self.drawn.cells[change.first..][..width]);
-                    rows.marks.push(change.mark);
-                }
-                Kind::Delete => {
-                    rows.order.push(RowIndex::Delete(deletes.len()));
-                    deletes.push(number);
-                    rows.deletes.extend_from_slice(&self.drawn.cells[change.first..][..keys]);
-                    rows.delete_stamps.push(change.mark.stamp);
-                }
-            }
+            gathered.put(number, change, change.cells(&self.drawn, table));
         }
-        rows.arena = std::mem::take(&mut self.drawn.arena);
-        rows.nested = std::mem::take(&mut self.drawn.nested);
-        (!rows.order.is_empty()).then(|| Sent { rows: Arc::new(rows), upserts, deletes })
+        gathered.rows.arena = std::mem::take(&mut self.drawn.arena);
+        gathered.rows.nested = std::mem::take(&mut self.drawn.nested);
+        (!gathered.rows.order.is_empty()).then(|| gathered.finish())
     }
 
     /// Where the batches end that are kept, by partition.

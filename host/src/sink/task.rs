@@ -5,7 +5,7 @@
 //! at fault; from then on each of its rows is judged, and not only the last of each key, or it would take one more time for
 //! each row that has been written over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::stage::{NoSchema, Writers};
 use crate::table::{
     Cell, ColumnType, Refused, RowIndex, Rows, TableError, TableSpec, TableStore, TableWriter, Written,
 };
-use crate::worker::{Flow, MAX_STEP_BYTES, Outside, Stop, Task};
+use crate::worker::{Between, Flow, MAX_STEP_BYTES, Outside, Stop, Task};
 
 /// Everything about a sink that its workers share.
 pub struct Sink {
@@ -40,10 +40,14 @@ pub struct Sink {
     pub creates_table: bool,
     /// The fields that made the records' keys, in order; tombstones name their rows by them.
     pub key: Vec<String>,
+    /// Why rows of one key may come from several partitions, which have no order, if they may.
+    pub unordered: Option<String>,
     /// Where dead letters go.
     pub dead_letters: String,
     /// How records become rows.
     pub plan: RowPlan,
+    /// After so many refused rows in a row, without one that the table took, the sink ends.
+    pub max_dead_letters_in_a_row: u64,
 }
 
 /// A sink's worker: the rows of the open step, one for each key.
@@ -63,9 +67,23 @@ pub struct SinkTask {
     refused: HashMap<(u32, i64), String>,
     /// Where the partitions ended in the step that was refused; it is not to become longer.
     tried: HashMap<u32, i64>,
+    /// What the table has done with the rows of this step.
+    judged: Judged,
+    /// Rows that it has refused since the last step of which it took one, and why the last of them.
+    refused_in_a_row: (u64, String),
     /// The last stamp of each partition.
     stamps: HashMap<u32, Stamps>,
     converted: Vec<u8>,
+}
+
+/// What a table has done with the rows of a step.
+#[derive(Default)]
+struct Judged {
+    /// Upserts: a table that takes nothing else may take deletes.
+    taken: usize,
+    refused: usize,
+    /// Why the last one was.
+    why: String,
 }
 
 /// Why there is no row.
@@ -99,6 +117,8 @@ impl SinkTask {
             judges_each: false,
             refused: HashMap::new(),
             tried: HashMap::new(),
+            judged: Judged::default(),
+            refused_in_a_row: (0, String::new()),
             stamps: HashMap::new(),
             converted: Vec::new(),
         })
@@ -252,6 +272,11 @@ impl Task for SinkTask {
         let is_upsert = |refused: &&Refused| matches!(refused.row, RowIndex::Upsert(_));
         let written = sent.rows.marks.len() - refused.iter().filter(is_upsert).count();
         self.counters.records_out.add(written as u64);
+        self.judged.taken += written;
+        self.judged.refused += refused.len();
+        if let Some(Refused { why, .. }) = refused.last() {
+            self.judged.why.clone_from(why);
+        }
         let mut letters = DeadLetters::new(&sink.name, None);
         for Refused { row, why } in &refused {
             let Some((partition, record)) = self.staged.refuse(sent, *row) else { continue };
@@ -298,7 +323,32 @@ impl Task for SinkTask {
         }
     }
 
+    fn between(&mut self, _: &mut dyn Session, _: &BTreeMap<u32, i64>) -> Result<Between, Stop> {
+        let (refused, why) = &self.refused_in_a_row;
+        if *refused < self.sink.max_dead_letters_in_a_row {
+            return Ok(Between::Go);
+        }
+        let Sink { name, table, dead_letters, .. } = &*self.sink;
+        Err(Stop::Policy(format!(
+            "table `{}` has refused {refused} rows in a row and taken none, so that it or its settings are taken to be at fault; \
+             the last one: {why}. They are dead letters, for `host dead-letters replay` when that is mended, of sink `{name}` in \
+             topic `{dead_letters}`",
+            table.name
+        )))
+    }
+
     fn committed(&mut self, _: Vec<(u32, Bytes)>) {
+        let mut judged = std::mem::take(&mut self.judged);
+        if self.writer.is_none() {
+            judged.taken = self.sent.as_ref().map_or(0, Sent::upserts);
+            judged.refused = self.refused.len();
+            judged.why = self.refused.drain().last().map(|(_, why)| why).unwrap_or_default();
+        }
+        if judged.taken > 0 {
+            self.refused_in_a_row.0 = 0;
+        } else if judged.refused > 0 {
+            self.refused_in_a_row = (self.refused_in_a_row.0 + judged.refused as u64, judged.why);
+        }
         self.staged = Staged::default();
         self.sent = None;
         self.refused.clear();
@@ -310,6 +360,7 @@ impl Task for SinkTask {
         if let Some(writer) = &mut self.writer {
             writer.forget();
         }
+        self.judged = Judged::default();
         self.staged = Staged::default();
         self.sent = None;
     }
@@ -322,3 +373,6 @@ fn stop(error: TableError) -> Stop {
         changed => Stop::Table(changed),
     }
 }
+
+#[cfg(test)]
+mod tests;
