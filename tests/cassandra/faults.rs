@@ -185,13 +185,42 @@ fn statements_that_a_node_has_forgotten_are_prepared_again() {
     faulty.must_have(1);
 }
 
+/// As a node answers that has not heard yet of what the others know.
 #[test]
-fn a_row_that_is_invalid_is_refused_and_what_is_forbidden_is_an_error() {
+fn rows_that_a_node_refuses_once_are_written() {
     let mut faulty = Faulty::new();
-    faulty.requests(vec![RequestRule(statements(1), RequestReaction::forge().invalid())]);
+    faulty.requests(vec![RequestRule(statements(FAULTS), RequestReaction::forge().invalid())]);
+    let rows = faulty.rows(1);
+    assert_eq!(faulty.write(&rows).unwrap().0, []);
+    faulty.must_have(1);
+}
+
+#[test]
+fn rows_are_not_judged_before_nodes_tell_what_tables_they_know() {
+    let mut faulty = Faulty::new();
+    let asked = Condition::BodyContainsCaseSensitive(Box::new(*b"schema_version"));
+    let of_writer = Condition::not(Condition::ConnectionRegisteredAnyEvent);
+    let asked = asked.and(of_writer).and(Condition::TrueForLimitedTimes(2));
+    faulty.requests(vec![
+        RequestRule(asked, RequestReaction::forge().server_error()),
+        RequestRule(statements(FAULTS), RequestReaction::forge().invalid()),
+    ]);
+    let rows = faulty.rows(1);
+    let (refused, reasons) = faulty.write(&rows).unwrap();
+    assert_eq!(refused, []);
+    assert!(reasons.iter().any(|why| why.contains("do not agree on what tables there are")), "{reasons:?}");
+    faulty.must_have(1);
+}
+
+#[test]
+fn a_row_that_is_always_invalid_is_refused_and_what_is_forbidden_is_an_error() {
+    let mut faulty = Faulty::new();
+    let id = counts::id(ROWS - 1).into_bytes().into_boxed_slice();
+    let of_one = statements(usize::MAX).and(Condition::BodyContainsCaseSensitive(id));
+    faulty.requests(vec![RequestRule(of_one, RequestReaction::forge().invalid())]);
     let rows = faulty.rows(1);
     let (refused, _) = faulty.write(&rows).unwrap();
-    assert!(matches!(refused[..], [Refused { row: RowIndex::Upsert(_), .. }]), "{refused:?}");
+    assert!(matches!(refused[..], [Refused { row: RowIndex::Upsert(row), .. }] if row == ROWS - 1), "{refused:?}");
     for reaction in [RequestReaction::forge().unauthorized(), RequestReaction::forge().syntax_error()] {
         faulty.requests(vec![RequestRule(statements(1), reaction)]);
         let rows = faulty.rows(2);

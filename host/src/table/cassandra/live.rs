@@ -2,14 +2,20 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use scylla::client::session::Session;
 use scylla::cluster::metadata::{ColumnKind, Table};
+use scylla::statement::unprepared::Statement;
 
 use super::cluster::{Cluster, store};
 use super::encode::Encoder;
+use super::statement::Statements;
 use super::{ddl, statement};
 use crate::table::{TableError, TableSpec};
+
+/// How long nodes may take at least to make a table, which they tell each other of.
+const MAKE: Duration = Duration::from_secs(30);
 
 /// As [`crate::table::TableStore::ensure`].
 pub(super) fn ensure(cluster: &Cluster, spec: &TableSpec) -> Result<(), TableError> {
@@ -18,9 +24,11 @@ pub(super) fn ensure(cluster: &Cluster, spec: &TableSpec) -> Result<(), TableErr
         checked => return checked,
     }
     let session = cluster.session(&spec.name)?;
-    for statement in needed(cluster, &session, spec)? {
-        let made = cluster.wait(&spec.name, session.query_unpaged(statement.as_str(), ()))?;
-        made.map_err(|error| store(&spec.name, format!("{error}, to\n{statement}")))?;
+    for cql in needed(cluster, &session, spec)? {
+        let mut statement = Statement::new(cql.as_str());
+        statement.set_request_timeout(Some(cluster.settings.timeout.max(MAKE)));
+        let made = cluster.wait(&spec.name, session.query_unpaged(statement, ()))?;
+        made.map_err(|error| store(&spec.name, format!("{error}, to\n{cql}")))?;
     }
     // Somebody may have made another meanwhile, and types of these names may have been there.
     check(cluster, spec)
@@ -59,6 +67,17 @@ pub(super) async fn inspect(
         Some(encoders) if differences.is_empty() => Ok(encoders),
         _ => Err(TableError::Different { table: spec.name.clone(), differences, ddl: ddl() }),
     }
+}
+
+/// Whether the table, as far as the driver has heard, is one that these statements are for. Nothing is asked of nodes.
+pub(super) fn writes_as(cluster: &Cluster, session: &Session, spec: &TableSpec, statements: &Statements) -> bool {
+    let state = session.get_cluster_state();
+    let live = state.get_keyspace(&cluster.settings.keyspace).and_then(|keyspace| keyspace.tables.get(&spec.name));
+    live.is_some_and(|live| {
+        // Its key too.
+        differences(spec, live).is_empty()
+            && statement::encoders(spec, live).is_some_and(|encoders| statements.write_as(&encoders))
+    })
 }
 
 /// What makes the table, and its keyspace if that is not there.

@@ -56,9 +56,14 @@ impl Statements {
         Ok(Self { upsert, delete, encoders, key: spec.key().collect(), nulls: spec.nulls })
     }
 
+    /// Whether they are for a table whose columns are written so.
+    pub(super) fn write_as(&self, encoders: &[Encoder]) -> bool {
+        self.encoders == encoders
+    }
+
     /// Whether these are for a table of the same columns.
     pub(super) fn writes_as(&self, other: &Self) -> bool {
-        self.encoders == other.encoders
+        self.write_as(&other.encoders)
     }
 
     /// What a row is written with.

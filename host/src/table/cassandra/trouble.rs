@@ -9,8 +9,12 @@ use super::encode::Unfit;
 pub(super) enum Trouble {
     /// Nodes are away, slow or overloaded: the same statement may succeed later. Whether it already has is not known.
     Passing(String),
+    /// The statement is that of a table of before, made anew since under the same name; it has to be prepared again.
+    Stale(String),
     /// The row, or the table: the one if the table is still as it was.
     Row(String),
+    /// The same, but no node was asked.
+    Unfit(String),
     /// Neither: a statement that can never succeed, such as without permission.
     Final(String),
 }
@@ -20,9 +24,9 @@ pub(super) fn of_row(error: &ExecutionError) -> Trouble {
     match error {
         ExecutionError::BadQuery(BadQuery::SerializationError(error)) => {
             let unfit = error.downcast_ref::<Unfit>();
-            Trouble::Row(unfit.map_or_else(|| error.to_string(), Unfit::to_string))
+            Trouble::Unfit(unfit.map_or_else(|| error.to_string(), Unfit::to_string))
         }
-        ExecutionError::BadQuery(error) => Trouble::Row(error.to_string()),
+        ExecutionError::BadQuery(error) => Trouble::Unfit(error.to_string()),
         ExecutionError::LastAttemptError(error) => of_attempt(error),
         ExecutionError::PrepareError(error) => of_prepare(error),
         other => Trouble::Passing(other.to_string()),
@@ -40,10 +44,9 @@ pub(super) fn of_prepare(error: &PrepareError) -> Trouble {
 fn of_attempt(error: &RequestAttemptError) -> Trouble {
     match error {
         RequestAttemptError::DbError(error, message) => of_node(error, message),
-        RequestAttemptError::SerializationError(error) => Trouble::Row(error.to_string()),
-        RequestAttemptError::CqlRequestSerialization(error) => Trouble::Row(error.to_string()),
-        // A table that was made anew under the same name.
-        RequestAttemptError::RepreparedIdChanged { .. } => Trouble::Row(error.to_string()),
+        RequestAttemptError::SerializationError(error) => Trouble::Unfit(error.to_string()),
+        RequestAttemptError::CqlRequestSerialization(error) => Trouble::Unfit(error.to_string()),
+        RequestAttemptError::RepreparedIdChanged { .. } => Trouble::Stale(error.to_string()),
         other => Trouble::Passing(other.to_string()),
     }
 }
@@ -114,5 +117,8 @@ mod tests {
         let large = "Mutation of 9000000 bytes is larger than the maximum size of 8388608";
         assert!(matches!(answer(DbError::ServerError, large), Trouble::Row(_)));
         assert!(matches!(answer(DbError::Unauthorized, "no MODIFY"), Trouble::Final(_)));
+        let (statement, expected_id, reprepared_id) = ("INSERT".to_owned(), vec![1], vec![2]);
+        let reprepared = RequestAttemptError::RepreparedIdChanged { statement, expected_id, reprepared_id };
+        assert!(matches!(of_row(&ExecutionError::LastAttemptError(reprepared)), Trouble::Stale(_)));
     }
 }

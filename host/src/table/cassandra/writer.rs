@@ -1,12 +1,15 @@
 //! The way of a worker's rows to their table: a pass sends all that are open, and those that nodes could not take go again.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt as _;
 use scylla::client::session::Session;
+use scylla::errors::SchemaAgreementError;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use super::cluster::{Cluster, runtime, store};
 use super::live;
@@ -17,6 +20,8 @@ use crate::table::{Refused, RowIndex, Rows, TableError, TableSpec, TableWriter, 
 /// The pauses between passes that had trouble.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// Nodes that take longer to agree are told of.
+const SOON: Duration = Duration::from_secs(1);
 
 /// One worker's way to a table.
 pub(super) struct Writer {
@@ -64,7 +69,20 @@ struct Pauses {
     next: Duration,
 }
 
-/// One attempt at rows.
+/// How an attempt at rows ended; what is not in it is written.
+#[derive(Default)]
+struct Tried {
+    /// Rows that may be written later.
+    again: Vec<RowIndex>,
+    /// Why not now.
+    why: Option<String>,
+    /// Rows that a node refused.
+    refused: Vec<Refused>,
+    /// Rows that no node was asked for, as their values do not fit the table.
+    unfit: Vec<Refused>,
+}
+
+/// Rows that are sent once.
 struct Pass {
     session: Arc<Session>,
     statements: SharedStatements,
@@ -174,34 +192,19 @@ impl Sending {
         let mut refused = Vec::new();
         let mut pauses = Pauses::new();
         while !open.is_empty() {
+            let rows = std::mem::take(&mut open);
             let (again, why) = match self.statements().await? {
                 Ok(statements) => {
-                    let sent = open.len();
-                    let failed = self.pass(statements, std::mem::take(&mut open)).await?;
-                    let (mut again, mut suspects, mut why) = (Vec::new(), Vec::new(), None);
-                    for (row, trouble) in failed {
-                        match trouble {
-                            Trouble::Passing(what) => {
-                                why.get_or_insert(what);
-                                again.push(row);
-                            }
-                            Trouble::Row(what) => suspects.push(Refused { row, why: what }),
-                            Trouble::Final(what) => return Err(store(&self.table.name, what)),
-                        }
-                    }
-                    if again.len() < sent {
+                    let sent = rows.len();
+                    let tried = self.attempt(statements, rows).await?;
+                    if tried.again.len() < sent {
                         pauses = Pauses::new();
                     }
-                    match self.judge(suspects).await? {
-                        Ok(guilty) => refused.extend(guilty),
-                        Err((suspects, what)) => {
-                            why.get_or_insert(what);
-                            again.extend(suspects);
-                        }
-                    }
-                    (again, why)
+                    let judged = self.judge(tried).await?;
+                    refused.extend(judged.refused);
+                    (judged.again, judged.why)
                 }
-                Err(what) => (std::mem::take(&mut open), Some(what)),
+                Err(what) => (rows, Some(what)),
             };
             open = again;
             self.state.set_trouble(why);
@@ -218,7 +221,9 @@ impl Sending {
 
     /// The statements, or why they cannot be had at the moment.
     async fn statements(&self) -> Result<Result<SharedStatements, String>, TableError> {
-        if let Some(known) = &*self.statements.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(known) = &*self.statements.lock().unwrap_or_else(PoisonError::into_inner)
+            && live::writes_as(&self.cluster, &self.session, &self.table, known)
+        {
             return Ok(Ok(known.clone()));
         }
         let encoders = match live::inspect(&self.cluster, &self.session, &self.table).await {
@@ -234,25 +239,83 @@ impl Sending {
                 Ok(Ok(statements))
             }
             Err(error) => match trouble::of_prepare(&error) {
-                Trouble::Passing(what) => Ok(Err(what)),
-                Trouble::Row(what) | Trouble::Final(what) => Err(store(&self.table.name, what)),
+                Trouble::Passing(what) | Trouble::Stale(what) => Ok(Err(what)),
+                Trouble::Row(what) | Trouble::Unfit(what) | Trouble::Final(what) => Err(store(&self.table.name, what)),
             },
         }
     }
 
-    /// Whether rows that were refused are at fault, or a table that is no longer what it was; that is an error. Without an
-    /// answer nobody is, and the rows go again.
-    async fn judge(&self, suspects: Vec<Refused>) -> Result<Result<Vec<Refused>, (Vec<RowIndex>, String)>, TableError> {
-        if suspects.is_empty() {
-            return Ok(Ok(suspects));
+    fn forget_statements(&self) -> Option<SharedStatements> {
+        self.statements.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Sends rows, and sorts what failed by what is to be done about it.
+    async fn attempt(&self, statements: SharedStatements, rows: Vec<RowIndex>) -> Result<Tried, TableError> {
+        let mut tried = Tried::default();
+        for (row, trouble) in self.pass(statements, rows).await? {
+            match trouble {
+                Trouble::Passing(what) => {
+                    tried.why.get_or_insert(what);
+                    tried.again.push(row);
+                }
+                Trouble::Stale(what) => {
+                    self.forget_statements();
+                    tried.why.get_or_insert(what);
+                    tried.again.push(row);
+                }
+                Trouble::Row(why) => tried.refused.push(Refused { row, why }),
+                Trouble::Unfit(why) => tried.unfit.push(Refused { row, why }),
+                Trouble::Final(what) => return Err(store(&self.table.name, what)),
+            }
         }
-        let known = self.statements.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match self.statements().await? {
-            // As it was.
-            Ok(now) if known.is_some_and(|known| known.writes_as(&now)) => Ok(Ok(suspects)),
-            Ok(_) => Ok(Err((rows_of(&suspects), "the table has changed".to_owned()))),
-            Err(what) => Ok(Err((rows_of(&suspects), what))),
+        Ok(tried)
+    }
+
+    /// Leaves those rows refused that are at fault. It may be a node that has not heard of the table's last change, so what
+    /// nodes refused is sent once more when they agree; or a table that is no longer what it was, which is an error. Without
+    /// an answer no row is at fault.
+    async fn judge(&self, mut tried: Tried) -> Result<Tried, TableError> {
+        if tried.refused.is_empty() && tried.unfit.is_empty() {
+            return Ok(tried);
         }
+        let mut refused = std::mem::take(&mut tried.refused);
+        if !refused.is_empty()
+            && let Err(error) = self.agreement().await
+        {
+            tried.put_off(
+                &std::mem::take(&mut refused),
+                format!("the nodes do not agree on what tables there are: {error}"),
+            );
+        }
+        let known = self.forget_statements();
+        let why = match self.statements().await? {
+            Ok(now) if known.is_some_and(|known| known.writes_as(&now)) => {
+                let rows = refused.iter().map(|refused| refused.row).collect();
+                let twice = self.attempt(now, rows).await?;
+                tried.again.extend(twice.again);
+                tried.why = tried.why.or(twice.why);
+                tried.refused = [std::mem::take(&mut tried.unfit), twice.refused, twice.unfit].concat();
+                return Ok(tried);
+            }
+            Ok(_) => "the table has changed".to_owned(),
+            Err(what) => what,
+        };
+        refused.append(&mut tried.unfit);
+        tried.put_off(&refused, why);
+        Ok(tried)
+    }
+
+    /// Waits until all nodes that can be reached know the same tables. One that does not answer may take long.
+    async fn agreement(&self) -> Result<(), SchemaAgreementError> {
+        let mut agreement = pin!(self.session.await_schema_agreement());
+        let agreed = match timeout(SOON, &mut agreement).await {
+            Ok(agreed) => agreed,
+            Err(_) => {
+                self.state.set_trouble(Some("the nodes do not agree yet on what tables there are".to_owned()));
+                agreement.await
+            }
+        };
+        agreed.map(drop)
     }
 
     /// Sends rows, as many at a time as may be in flight. What failed, and why.
@@ -284,8 +347,13 @@ impl Sending {
     }
 }
 
-fn rows_of(refused: &[Refused]) -> Vec<RowIndex> {
-    refused.iter().map(|refused| refused.row).collect()
+// === impl Tried ===
+
+impl Tried {
+    fn put_off(&mut self, rows: &[Refused], why: String) {
+        self.again.extend(rows.iter().map(|refused| refused.row));
+        self.why.get_or_insert(why);
+    }
 }
 
 // === impl Pauses ===
