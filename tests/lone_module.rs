@@ -119,6 +119,19 @@ fn a_module_with_a_schema_is_a_pipe() {
 }
 
 #[test]
+fn a_pipe_tells_the_line_of_what_it_cannot_handle() {
+    let folder = without_pipeline();
+    let rejected = line(2).replace("\"price\":10", "\"price\":0");
+    let text = format!("{{bad\n\n{}\n{rejected}\n", line(1));
+    let ended = folder.host_given(&["run", "--module", MODULE, "--schema", SCHEMA], &text);
+    ended.must_end(1);
+    assert_eq!(ended.stdout.lines().count(), 1);
+    for place in ["standard input:1: ", "standard input:4: "] {
+        assert!(ended.stderr.contains(place), "no {place:?} in\n{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_pipe_gives_answers_as_records_come_and_ends_when_it_is_told_to() {
     let folder = without_pipeline();
     let mut running = folder.start(&["run", "--module", MODULE, "--schema", SCHEMA]);

@@ -160,6 +160,18 @@ fn a_file_that_cannot_be_fed_is_told_with_what_it_is() {
     assert_eq!(printed(dir.path(), &["feed", "empty.jsonl", "--to", "prices"]), "0 records written to prices\n");
 }
 
+/// In a pipe one cannot go back to where the last commit was.
+#[test]
+fn a_pipe_is_no_file_to_feed() {
+    let dir = fresh();
+    let made = Command::new("mkfifo").arg(dir.path().join("pipe.jsonl")).status().expect("mkfifo");
+    assert!(made.success());
+    let ended = run(dir.path(), &["feed", "pipe.jsonl", "--to", "prices"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let said = "cannot read `pipe.jsonl`: it is a pipe or a device, in which one cannot go back; give it as standard input, `-`";
+    assert!(ended.err.contains(said), "{ended:?}");
+}
+
 #[test]
 fn what_comes_before_the_damage_of_a_file_is_fed_and_the_rest_when_it_is_mended() {
     const RECORDS: usize = 6000;

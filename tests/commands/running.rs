@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use similar_asserts::assert_eq;
 
@@ -61,6 +62,41 @@ fn a_file_that_grows_is_followed_by_whole_lines() {
     grow("op\":null,\"cents\":2}\n", 2);
     stop(running);
     assert_eq!(printed(dir.path(), &["dead-letters", "list"]), "no dead letters in prices.dead-letters\n");
+}
+
+/// Also while its header row is not whole yet.
+#[test]
+fn a_csv_file_that_grows_may_have_no_header_yet() {
+    let dir = fresh();
+    let file = dir.path().join("growing.csv");
+    fs::write(&file, "").expect("a file");
+    let mut running = start(dir.path(), &["feed", "growing.csv", "--to", "prices", "--follow"]);
+    let grow = |text: &str| {
+        let mut file = fs::File::options().append(true).open(&file).expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
+    };
+    until("the feed has begun", LIMIT, || run(dir.path(), &["topics", "list"]).out.contains("prices"));
+    grow("id,sh");
+    grow("op,cents\na,,1\n");
+    let read = || run(dir.path(), &["topics", "read", "prices", "--until-end"]).out;
+    until("the record", LIMIT, || read() == "{\"id\":\"a\",\"shop\":null,\"cents\":1}\n");
+    assert!(running.is_running());
+    stop(running);
+    // The next run goes on behind it, with the same header.
+    let running = start(dir.path(), &["feed", "growing.csv", "--to", "prices", "--follow"]);
+    grow("b,,2\n");
+    until("the next record", LIMIT, || read().lines().count() == 2);
+    stop(running);
+    assert_eq!(printed(dir.path(), &["dead-letters", "list"]), "no dead letters in prices.dead-letters\n");
+}
+
+#[test]
+fn the_load_generator_keeps_its_rate() {
+    let dir = fresh();
+    let begun = Instant::now();
+    let lines = printed(dir.path(), &["feed", "generate", "--count", "5", "--rate", "20", "--to", "-"]);
+    assert_eq!(lines.lines().count(), 5);
+    assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -100,6 +100,8 @@ struct PipeSession {
     handed: Handed<Batch>,
     state: Option<Bytes>,
     next_offset: i64,
+    /// Where the records of the open step were, by offset.
+    places: BTreeMap<i64, String>,
     out: Vec<u8>,
     complaints: Vec<String>,
     rejected: u64,
@@ -118,6 +120,7 @@ impl PipeSession {
             handed: Handed::default(),
             state: None,
             next_offset: 0,
+            places: BTreeMap::new(),
             out: Vec::new(),
             complaints: Vec::new(),
             rejected: 0,
@@ -136,7 +139,10 @@ impl PipeSession {
             value.clear();
             value.extend_from_slice(&alone::prefix());
             match self.source.next(&mut value).map_err(|e| failed(Box::new(e)))? {
-                Next::Datum => builder.push(None, Some(&value), [], 0).map_err(|e| failed(Box::new(e)))?,
+                Next::Datum => {
+                    self.places.insert(self.next_offset + builder.len() as i64, self.source.place());
+                    builder.push(None, Some(&value), [], 0).map_err(|e| failed(Box::new(e)))?;
+                }
                 Next::Rejected { reason, place, .. } => {
                     self.rejected += 1;
                     tracing::warn!("{place}: {reason}");
@@ -210,8 +216,9 @@ impl Session for PipeSession {
 
     fn divert(&mut self, _: &str, letters: &Batch) -> Result<(), LogError> {
         for letter in letters.iter().filter_map(DeadLetter::of) {
-            let offset = letter.origin.as_ref().map_or(0, |o| o.offset);
-            self.complaints.push(format!("record {}: {} ({})", offset + 1, letter.reason, letter.kind));
+            let place = letter.origin.as_ref().and_then(|origin| self.places.get(&origin.offset));
+            let place = place.map_or(INPUT, String::as_str);
+            self.complaints.push(format!("{place}: {} ({})", letter.reason, letter.kind));
         }
         Ok(())
     }
@@ -234,6 +241,9 @@ impl Session for PipeSession {
             }
         }
         self.handed.commit();
+        if let [(_, next)] = commit.positions {
+            self.places = self.places.split_off(next);
+        }
         if let [(_, state)] = commit.states {
             self.state = Some(state.clone());
         }

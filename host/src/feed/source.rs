@@ -157,6 +157,8 @@ struct Stdin {
     schema: Arc<Schema>,
     /// The line of the last record, if records are lines.
     line: Vec<u8>,
+    /// Its number, or that of the record.
+    number: u64,
     records: u64,
 }
 
@@ -165,6 +167,8 @@ struct Read {
     item: Item,
     bytes: Vec<u8>,
     datum_len: usize,
+    /// The number of its line, if records are lines.
+    number: Option<u64>,
 }
 
 /// Records that are read ahead.
@@ -233,10 +237,11 @@ impl Stdin {
                 let read = match reader.next(&mut bytes) {
                     Ok(Some(item)) => {
                         let datum_len = bytes.len();
+                        let number = reader.line().map(|_| reader.lines());
                         if item == Item::Datum {
                             bytes.extend_from_slice(reader.line().unwrap_or_default());
                         }
-                        Ok(Read { item, bytes, datum_len })
+                        Ok(Read { item, bytes, datum_len, number })
                     }
                     Ok(None) => break,
                     Err(error) => Err(error),
@@ -248,7 +253,7 @@ impl Stdin {
                 }
             }
         });
-        Self { items, ahead, schema, line: Vec::new(), records: 0 }
+        Self { items, ahead, schema, line: Vec::new(), number: 0, records: 0 }
     }
 }
 
@@ -265,6 +270,7 @@ impl Source for Stdin {
             Ok(Ok(read)) => {
                 self.ahead.give(read.size());
                 self.records += 1;
+                self.number = read.number.unwrap_or(self.records);
                 let (record, line) = read.bytes.split_at(read.datum_len);
                 datum.extend_from_slice(record);
                 self.line.clear();
@@ -283,7 +289,7 @@ impl Source for Stdin {
     }
 
     fn place(&self) -> String {
-        format!("standard input:{}", self.records)
+        format!("standard input:{}", self.number)
     }
 
     fn line(&self, datum: &[u8]) -> Vec<u8> {

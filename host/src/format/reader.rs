@@ -61,7 +61,8 @@ pub struct RecordReader {
 
 enum Form {
     JsonLines(Lines),
-    Csv(Lines, Columns),
+    /// Without columns as long as a file that grows has no whole header row.
+    Csv(Lines, Option<Columns>),
     /// With the resolution from the file's schema to the topic's.
     Avro(Box<ContainerReader<Input>>, Box<Resolution>),
 }
@@ -178,10 +179,14 @@ impl RecordReader {
         let (name, input) = match source {
             Source::File(path) => {
                 let name = path.display().to_string();
-                let file = File::open(&path).and_then(|file| match file.metadata()?.is_dir() {
-                    true => Err(io::Error::from(io::ErrorKind::IsADirectory)),
-                    false => Ok(file),
+                let is = std::fs::metadata(&path).and_then(|is| match (is.is_file(), is.is_dir()) {
+                    (true, _) => Ok(()),
+                    (_, true) => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+                    _ => Err(io::Error::other(
+                        "it is a pipe or a device, in which one cannot go back; give it as standard input, `-`",
+                    )),
                 });
+                let file = is.and_then(|()| File::open(&path));
                 let file = file.map_err(|source| ReadError::Io { name: name.clone(), source })?;
                 (name, Input::File(BufReader::with_capacity(256 * 1024, file)))
             }
@@ -195,7 +200,7 @@ impl RecordReader {
             Format::Jsonl => Form::JsonLines(Lines::new(input, false, options.follow)),
             Format::Csv => {
                 let mut lines = Lines::new(input, true, options.follow);
-                let columns = read_header(&name, &mut lines, &schema)?;
+                let columns = read_header(&name, &mut lines, &schema, options.follow)?;
                 Form::Csv(lines, columns)
             }
             Format::Avro if options.follow => return Err(ReadError::Follow(name)),
@@ -219,7 +224,15 @@ impl RecordReader {
             Form::JsonLines(lines) => next_line(&self.name, lines, |line| {
                 parse_json(&self.schema, line, self.json, out).map_err(|e| e.to_string())
             })?,
-            Form::Csv(lines, columns) => next_line(&self.name, lines, |line| columns.encode(line, &self.schema, out))?,
+            Form::Csv(lines, columns) => {
+                if columns.is_none() {
+                    *columns = read_header(&self.name, lines, &self.schema, true)?;
+                }
+                match columns {
+                    Some(columns) => next_line(&self.name, lines, |line| columns.encode(line, &self.schema, out))?,
+                    None => None,
+                }
+            }
             Form::Avro(container, resolution) => {
                 let datum = container
                     .next_datum()
@@ -289,6 +302,8 @@ impl RecordReader {
         }
         let name = &self.name;
         match &mut self.form {
+            // It had a header then.
+            Form::Csv(_, None) => return Err(ReadError::Replaced { name: name.clone(), bytes }),
             Form::JsonLines(lines) | Form::Csv(lines, _) => {
                 lines.seek(bytes, count).map_err(|source| ReadError::Io { name: name.clone(), source })?
             }
@@ -301,11 +316,13 @@ impl RecordReader {
     }
 }
 
-fn read_header(name: &str, lines: &mut Lines, schema: &Schema) -> Result<Columns, ReadError> {
+/// The columns of the header row. None if `follow`, and it is not there yet.
+fn read_header(name: &str, lines: &mut Lines, schema: &Schema, follow: bool) -> Result<Option<Columns>, ReadError> {
     let failed = |what: &str| ReadError::Header { name: name.to_owned(), what: what.to_owned() };
     match lines.next().map_err(|source| ReadError::Io { name: name.to_owned(), source })? {
-        Some(Line::Text(header)) => Columns::parse(header, schema).map_err(|what| failed(&what)),
+        Some(Line::Text(header)) => Columns::parse(header, schema).map(Some).map_err(|what| failed(&what)),
         Some(Line::TooLong(_)) => Err(failed("the header row is too long")),
+        None if follow => Ok(None),
         None => Err(failed("the file is empty; its first row must name the fields")),
     }
 }

@@ -111,7 +111,8 @@ impl Instance {
             }
         };
         if state.len() > limit {
-            let reason = format!("snapshot: the state has {} bytes, and its limit is {limit}", state.len());
+            let what = "`limits.answer_mb` of the stage is for states too";
+            let reason = format!("snapshot: the state has {} bytes, and its limit is {limit}; {what}", state.len());
             return Err(Fault { kind: FaultKind::Answer, reason });
         }
         Ok(Some(state))
