@@ -31,7 +31,7 @@ SWAPPED := swap::load swap::kills swap::kafka
 SWAPS := 200
 HOST := cargo run --quiet --locked --package host --
 
-.PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests guests-all guests-test bench bench-languages bench-kafka bench-cassandra services services-stop downloads python clean tools components target host
+.PHONY: help demo cluster-demo cluster-demo-flow test soak lint docs guests guests-all guests-test bench bench-languages bench-kafka bench-cassandra services services-stop downloads python clean tools test-tools components target host
 
 help: ## This list
 	@echo 'Bespoke: sandboxed WebAssembly modules on Avro topics'
@@ -69,7 +69,7 @@ cluster-demo-flow:
 	@echo; echo '== stopping all of it'
 	@echo '   to look around by yourself: make services, and then host run --until-end $(EXAMPLE)/cassandra.toml'
 
-test: guests-all guests-test lint docs downloads ## Runs every check and every test
+test: test-tools guests-all guests-test lint docs downloads ## Runs every check and every test
 	cargo test --locked --workspace -- $(foreach suite,$(SOAK) $(PROOF),--skip $(suite))
 	cd guests && cargo test --locked --target-dir target
 
@@ -79,6 +79,7 @@ soak: guests downloads ## Tests on clusters, with hosts and nodes killed, paused
 	BESPOKE_TEST_RECORDS=$(RECORDS) BESPOKE_TEST_AWAY_SECS=$(AWAY_SECS) \
 	    cargo test --locked --package host --test all -- $(PROOF) --test-threads 1
 	BESPOKE_TEST_SWAPS=$(SWAPS) cargo test --locked --package host --test all -- $(SWAPPED) --test-threads 1
+	$(MAKE) cluster-demo
 
 lint: components ## Formatting and lints, of the host and of the modules
 	cargo fmt --all --check
@@ -185,8 +186,19 @@ host: tools
 
 tools:
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust from https://rustup.rs' >&2; exit 1; }
-	@command -v cc >/dev/null || { echo 'a C compiler is missing (SQLite is built from source): install gcc or clang' >&2; exit 1; }
-	@command -v perl >/dev/null || { echo 'perl is missing (OpenSSL is built from source): install it' >&2; exit 1; }
+	@missing=$$(for tool in cc bash; do command -v $$tool >/dev/null || printf ' %s' $$tool; done; \
+	    command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || printf ' c++'; \
+	    perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null || printf ' perl (with its modules)'); \
+	test -z "$$missing" || { echo "missing:$$missing; SQLite, librdkafka and OpenSSL are built from source" \
+	    "(on Debian and Ubuntu: apt install build-essential perl)" >&2; exit 1; }
+
+# All that the tests need beyond that, told before anything is built.
+test-tools: tools
+	@missing=$$(for tool in go node npm java mvn; do command -v $$tool >/dev/null || printf ' %s' $$tool; done; \
+	    python3 -c 'import ensurepip, venv' 2>/dev/null || printf ' python3 (with venv)'); \
+	test -z "$$missing" || { echo "missing:$$missing; the tests start real services and build modules in every language" \
+	    "(Go 1.24, Node 20, Java 17, Maven; on Debian and Ubuntu: apt install golang nodejs npm openjdk-17-jdk-headless maven" \
+	    "python3-venv, where these are new enough)" >&2; exit 1; }
 
 components: tools
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { \
