@@ -83,6 +83,37 @@ fn a_version_that_is_slow_to_take_the_state_does_not_hold_the_stream_up() {
     assert!(!pauses.is_empty() && pauses.iter().all(|pause| *pause < took / 4), "{pauses:?} of {took:?}");
 }
 
+/// Records come that no version handles, each of which has steps thrown away, also while a version is made ready: it begins
+/// again with the state of the last commit.
+#[test]
+fn steps_that_are_thrown_away_under_a_candidate_are_no_harm() {
+    const POISON: i64 = 16_000;
+    let slow = "(local.set $len (i32.const 20000000))
+                (loop $slow (br_if $slow (local.tee $len (i32.sub (local.get $len) (i32.const 1)))))";
+    let code = format!(
+        "(if (i64.eqz (i64.rem_s (i64.add (local.get $number) (i64.const 1)) (i64.const {POISON}))) (then unreachable))"
+    );
+    let version = |number| Version { on_restore: slow.to_owned(), ..Version::doing(number, &code) };
+    let versions: Vec<Version> = (1..=6).map(version).collect();
+    let folder = folder(20_000, "trial_batches = 4\ntrial_time_ms = 60000\nlimits = { time_ms = 60000 }");
+    put(&folder, &versions[0].bytes());
+    let mut running = folder.start(&["run"]);
+    flows(&folder, &mut running, POISON);
+    for version in &versions[1..] {
+        put(&folder, &version.bytes());
+        swapped(&mut running, version);
+        flows(&folder, &mut running, POISON / 2);
+    }
+    let all = finish(&folder, running);
+    let is_poison = |number: i64| (number + 1) % POISON == 0;
+    let poisoned = all.given.keys().filter(|number| is_poison(**number)).count();
+    assert_eq!(folder.letters(&format!("{PIPELINE}.dead-letters")).len(), poisoned);
+    let outcome = all.without(is_poison);
+    assert!(poisoned >= versions.len() / 2, "{poisoned} steps were thrown away");
+    assert_eq!(outcome.must_be_exact(&versions).len(), versions.len());
+    outcome.must_only_grow();
+}
+
 /// Nothing comes, and still the version is another, with the state.
 #[test]
 fn a_stream_that_stands_still_does_not_hold_a_swap_up() {

@@ -185,6 +185,20 @@ impl Outcome {
         Self { given, made, ledger }
     }
 
+    /// As if some numbers had never been.
+    pub fn without(mut self, is_meant: impl Fn(i64) -> bool) -> Self {
+        self.given.retain(|number, _| !is_meant(*number));
+        let mut in_order: Vec<_> = self.given.values_mut().collect();
+        in_order.sort_unstable();
+        let mut next: BTreeMap<u32, i64> = BTreeMap::new();
+        for (partition, place, _) in in_order {
+            let next = next.entry(*partition).or_default();
+            *place = *next;
+            *next += 1;
+        }
+        self
+    }
+
     /// Each number once, in order per partition of the input, with the state that it should have, by the one version that
     /// the ledger names. How many records each version made.
     #[track_caller]

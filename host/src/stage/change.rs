@@ -99,6 +99,16 @@ impl StageTask {
         !(change.is_due || self.is_compared() || change.post.has_news() || !change.notes.is_empty())
     }
 
+    /// Whether the next boundary is waited for: there are orders, or a candidate has something to tell. It costs as much as
+    /// the live version as long as it is on trial, so that this is not left to the time of the commit.
+    pub(super) fn is_awaited(&self) -> bool {
+        let tells = |candidate: &Candidate| {
+            let is_enough = candidate.tally.batches >= self.change.post.trial_batches();
+            !candidate.is_shadow && candidate.is_current() && (!candidate.has_joined || is_enough)
+        };
+        self.change.post.has_news() || self.candidate.as_ref().is_some_and(tells)
+    }
+
     /// Whether what versions do is compared.
     pub(super) fn is_compared(&self) -> bool {
         self.candidate.is_some() || self.change.before.is_some()

@@ -375,7 +375,7 @@ impl Task for StageTask {
                 return Ok(Flow::Halt { next, why });
             }
         }
-        Ok(if is_found { Flow::Commit } else { Flow::Done })
+        Ok(if is_found || self.is_awaited() { Flow::Commit } else { Flow::Done })
     }
 
     fn states(&mut self) -> Result<Vec<(u32, Bytes)>, Stop> {

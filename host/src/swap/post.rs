@@ -61,6 +61,12 @@ impl Post {
         self.director.orders(self.worker)
     }
 
+    /// Batches after which a trial may be over.
+    #[must_use]
+    pub fn trial_batches(&self) -> u64 {
+        self.director.terms().trial_batches.max(1)
+    }
+
     /// The candidate has all that it needs here.
     pub fn joined(&self, number: u64) {
         self.director.joined(self.worker, number);

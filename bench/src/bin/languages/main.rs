@@ -32,6 +32,7 @@ const MODULES: [&str; 2] = ["processor", "analyzer"];
 const NO_BUILD: &str = "--no-build";
 
 fn main() -> Result<()> {
+    host::allocator::keep_freed();
     let typed: Vec<String> = std::env::args().skip(1).collect();
     let builds = !typed.iter().any(|word| word == NO_BUILD);
     let wanted: Vec<&String> = typed.iter().filter(|word| *word != NO_BUILD).collect();

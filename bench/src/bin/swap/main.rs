@@ -32,6 +32,7 @@ const RECORDS: u64 = 10_000_000;
 /// So many that the state of each of the two partitions has more than a mebibyte.
 const PRODUCTS: u32 = 120_000;
 const STAGE: &str = "analyzer";
+const MODULE: &str = "modules/analyzer.wasm";
 const ROUNDS: u32 = 3;
 /// Swaps while records come steadily.
 const SWAPS: u64 = 200;
@@ -61,6 +62,8 @@ fn main() -> Result<()> {
         writeln!(out, "built without --release: these figures mean nothing")?;
     }
     let stand = Stand { folder: tempfile::tempdir()?, module };
+    // A folder of its own, as the watcher hears of all that happens beside the file.
+    fs::create_dir(stand.path("modules"))?;
     stand.put(0)?;
     if records > 0 {
         stand.fill(records)?;
@@ -96,7 +99,7 @@ impl Stand {
             format!("log.path={}", self.path("bench.db").display()),
             "log.sync=normal".to_owned(),
             format!("schemas.ids={}", self.path("registry.json").display()),
-            format!("stage.{STAGE}.module={}", self.path("analyzer.wasm").display()),
+            format!("stage.{STAGE}.module={}", self.path(MODULE).display()),
             format!("stage.{STAGE}.trial_batches=8"),
             format!("stage.{STAGE}.guard_time_ms=500"),
         ];
@@ -127,8 +130,9 @@ impl Stand {
     }
 
     fn put(&self, number: u32) -> Result<()> {
-        fs::write(self.path("new"), self.version(number))?;
-        Ok(fs::rename(self.path("new"), self.path("analyzer.wasm"))?)
+        let new = self.path(MODULE).with_extension("new");
+        fs::write(&new, self.version(number))?;
+        Ok(fs::rename(&new, self.path(MODULE))?)
     }
 
     /// Fills the topic that the analyzer reads.
