@@ -35,7 +35,7 @@ fn what_differs_is_counted_by_field_and_shown() {
     let folder = with_records();
     // Of each eight records one is answered with another version, and one in 64 breaks it.
     let code = "(if (i64.eqz (i64.and (local.get $number) (i64.const 63))) (then unreachable))
-          (if (i64.eqz (i64.and (local.get $number) (i64.const 7))) (then (i32.store (local.get $answer) (i32.const 9))))";
+          (if (i64.eqz (i64.and (local.get $number) (i64.const 7))) (then (i32.store offset=8 (local.get $answer) (i32.const 9))))";
     fs::write(folder.path("new.wasm"), Version::doing(1, code).bytes()).unwrap();
     let arguments = ["compare", MODULE, "new.wasm", "--from", "in", "--last", "400", "--format", "json"];
     let ended = folder.host(&arguments);

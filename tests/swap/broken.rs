@@ -1,8 +1,13 @@
 //! Candidates that are broken in every way: the live version goes on, with its state, and the numbers stay exact.
 
+use std::time::Duration;
+
 use host::swap::Event;
 
-use super::{PIPELINE, Version, finish, flows, folder, put, swapped};
+use super::{PIPELINE, REJECT, STAGE, Version, fed, finish, finish_saying, flows, folder, put, swapped, time_between};
+
+/// A swap back takes less. Where it does not come about, workers go on without it after 5 s.
+const AT_ONCE: Duration = Duration::from_secs(4);
 
 const KEYS: &str = "trial_batches = 8\ntrial_time_ms = 60000\nlimits = { time_ms = 300, memory_mb = 16 }";
 
@@ -48,6 +53,10 @@ fn broken() -> Vec<(Vec<u8>, &'static str, Event)> {
             ),
             "ns for a record at best, and the one before it",
         ),
+        dropped(
+            Version::doing(22, &format!("(if (i32.eqz (i32.and (local.get $i) (i32.const 3))) (then {REJECT}))")),
+            "% of the records, and the one before it at 0.00 %",
+        ),
     ]
 }
 
@@ -69,15 +78,22 @@ fn broken_candidates_leave_the_live_one_as_it_is() {
     put(&folder, &last.bytes());
     swapped(&mut running, &last);
     flows(&folder, &mut running, 200);
-    let outcome = finish(&folder, running);
+    let (outcome, said) = finish_saying(&folder, running);
     outcome.must_be_exact(&[first, last]);
     outcome.must_only_grow();
     assert!(folder.letters(&format!("{PIPELINE}.dead-letters")).is_empty());
+    let counted = said.lines().rfind(|line| line.contains("progress role=\"stage")).expect("the last numbers");
+    assert!(counted.contains(&format!("swaps=1 modules_refused={} ", broken().len())), "{counted}");
+    let list = folder.host(&["modules", "list", "--format", "json"]);
+    list.must_end(0);
     for (bytes, why, event) in broken() {
         let digest = host::module::digest_of(&bytes);
-        let entry = outcome.ledger.verdict(super::STAGE, &digest).unwrap_or_else(|| panic!("not written down: {why}"));
+        let entry = outcome.ledger.verdict(STAGE, &digest).unwrap_or_else(|| panic!("not written down: {why}"));
         assert_eq!(entry.event, event, "{why}");
         assert!(entry.reason.as_ref().is_some_and(|reason| reason.contains(why)), "{entry:?}");
+        let state = if event == Event::Refused { "\"refused\"" } else { "\"dropped\"" };
+        let listed = list.stdout.lines().find(|line| line.contains(&digest)).expect("it is listed");
+        assert!(listed.contains(state), "{why}: {listed}");
     }
 }
 
@@ -95,6 +111,7 @@ fn a_version_that_fails_soon_after_its_swap_goes_back() {
         put(&folder, &bad.bytes());
         swapped(&mut running, &bad);
         swapped(&mut running, &first);
+        must_be_back_at_once(&running.said(), &first);
         flows(&folder, &mut running, 500);
         // The file still has the bad one; a good one comes.
         let last = Version::of(3);
@@ -107,6 +124,39 @@ fn a_version_that_fails_soon_after_its_swap_goes_back() {
         assert!(folder.letters(&format!("{PIPELINE}.dead-letters")).is_empty(), "records became dead letters");
         assert_eq!(outcome.events(&bad), [Event::Live, Event::Dropped]);
     }
+}
+
+/// From a record on it fails at each: none of them becomes a dead letter, and they wait no longer than it takes to go back.
+#[test]
+fn a_version_without_state_goes_back_before_records_are_lost_to_it() {
+    let stateless = |version| Version { is_stateful: false, ..version };
+    let (first, last) = (stateless(Version::of(1)), stateless(Version::of(3)));
+    let folder = folder(5_000, KEYS);
+    put(&folder, &first.bytes());
+    let mut running = folder.start(&["run"]);
+    flows(&folder, &mut running, 500);
+    // After its trial.
+    let from = fed(&folder) + 15_000;
+    let code = format!("(if (i64.gt_s (local.get $number) (i64.const {from})) (then unreachable))");
+    let bad = stateless(Version::doing(2, &code));
+    put(&folder, &bad.bytes());
+    swapped(&mut running, &bad);
+    swapped(&mut running, &first);
+    must_be_back_at_once(&running.said(), &first);
+    flows(&folder, &mut running, 500);
+    put(&folder, &last.bytes());
+    swapped(&mut running, &last);
+    flows(&folder, &mut running, 200);
+    let outcome = finish(&folder, running);
+    assert_eq!(outcome.must_be_exact(&[first, bad, last]).len(), 3);
+    assert!(folder.letters(&format!("{PIPELINE}.dead-letters")).is_empty(), "records became dead letters");
+}
+
+#[track_caller]
+fn must_be_back_at_once(said: &str, first: &Version) {
+    let back = format!("swapped stage=\"{STAGE}\" module=\"{}\"", first.short());
+    let took = time_between(said, "swapping back", &back);
+    assert!(took < AT_ONCE, "{took:?}\n{said}");
 }
 
 /// The state is of a format that the one before does not know: this is said, the new one stays, and the record at which it
@@ -131,7 +181,6 @@ fn a_version_whose_state_cannot_go_back_stays() {
     running.interrupt();
     running.end().must_end(0);
     let outcome = super::Outcome::of(&folder);
-    let stays =
-        outcome.ledger.of_stage(super::STAGE).find(|entry| entry.event == Event::Stays).expect("it is written down");
+    let stays = outcome.ledger.of_stage(STAGE).find(|entry| entry.event == Event::Stays).expect("it is written down");
     assert!(stays.reason.as_ref().is_some_and(|reason| reason.contains("restore: refused: old")), "{stays:?}");
 }

@@ -15,6 +15,7 @@ mod watching;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bespoke_boundary::Schema;
 use host::format::json::{JsonStyle, write_json};
@@ -39,7 +40,14 @@ pub struct Version {
     pub on_restore: String,
     pub field: &'static str,
     pub ty: &'static str,
+    pub is_stateful: bool,
 }
+
+/// Rejects a record, which then does not count.
+pub const REJECT: &str = "(global.set $count (i64.sub (global.get $count) (i64.const 1)))
+    (i32.store8 (local.get $answer) (i32.const 1))
+    (i32.store offset=8 (local.get $answer) (i32.const 96))
+    (i32.store offset=12 (local.get $answer) (i32.const 2))";
 
 /// What is in the topics.
 pub struct Outcome {
@@ -55,7 +63,8 @@ pub struct Outcome {
 impl Version {
     pub fn of(number: u32) -> Self {
         let none = String::new;
-        Self { number, per_record: none(), on_snapshot: none(), on_restore: none(), field: "updated", ty: "s32" }
+        let [per_record, on_snapshot, on_restore] = [none(), none(), none()];
+        Self { number, per_record, on_snapshot, on_restore, field: "updated", ty: "s32", is_stateful: true }
     }
 
     /// With code that runs for each record.
@@ -74,6 +83,11 @@ impl Version {
             .replace("ON_RESTORE", &self.on_restore)
             .replace("FIELD", self.field)
             .replace("TYPE", self.ty);
+        let of_state = ["(export \"snapshot\" (func $snapshot))", "(export \"restore\" (func $restore))"];
+        let text = of_state.iter().fold(text, |text, export| match self.is_stateful {
+            true => text,
+            false => text.replace(export, ""),
+        });
         wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -134,6 +148,19 @@ pub fn put(folder: &Folder, bytes: &[u8]) {
     fs::rename(&new, folder.path(MODULE)).expect("renamed");
 }
 
+/// How long it took from one thing that was said to the next one after it, by the clock of whoever said it.
+#[track_caller]
+pub fn time_between(said: &str, first: &str, second: &str) -> Duration {
+    let mut lines = said.lines();
+    let mut when = |text: &str| {
+        let line = lines.find(|line| line.contains(text)).unwrap_or_else(|| panic!("no `{text}` in\n{said}"));
+        let time = line.split_whitespace().next().expect("a time");
+        time.parse::<jiff::Timestamp>().unwrap_or_else(|error| panic!("{line}: {error}"))
+    };
+    let (begin, end) = (when(first), when(second));
+    end.duration_since(begin).unsigned_abs()
+}
+
 /// Waits until a version is live.
 pub fn swapped(running: &mut Running, version: &Version) {
     running.await_said(&format!("swapped stage=\"{STAGE}\" module=\"{}\"", version.short()));
@@ -141,14 +168,20 @@ pub fn swapped(running: &mut Running, version: &Version) {
 
 /// Stops the feed and the host, and lets what was fed come through, with the module that is there.
 pub fn finish(folder: &Folder, running: Running) -> Outcome {
+    finish_saying(folder, running).0
+}
+
+/// The same, with all that the host said.
+pub fn finish_saying(folder: &Folder, running: Running) -> (Outcome, String) {
     running.interrupt();
-    running.end().must_end(0);
+    let ended = running.end();
+    ended.must_end(0);
     let file = fs::read_to_string(folder.path("pipeline.toml")).expect("the pipeline");
     let (before, feed) = file.split_once("[[feed]]").expect("a feed");
     let (_, stage) = feed.split_once("[[stage]]").expect("a stage");
     fs::write(folder.path("pipeline.toml"), format!("{before}[[stage]]{stage}")).expect("written");
     folder.host(&["run", "--until-end"]).must_end(0);
-    Outcome::of(folder)
+    (Outcome::of(folder), ended.stderr)
 }
 
 /// The folder in which modules are kept.
@@ -211,7 +244,8 @@ impl Outcome {
             let (partition, place, offset) = self.given[number];
             let before = last.insert(partition, place).unwrap_or(-1);
             assert_eq!(before + 1, place, "partition {partition}: {number} is out of order, lost or doubled");
-            assert_eq!(*count, place + 1, "partition {partition}: {number} was made with another state");
+            let is_stateful = versions.iter().all(|version| version.is_stateful);
+            assert!(*count == place + 1 || !is_stateful, "partition {partition}: {number} was made with another state");
             let who = self.ledger.who(STAGE, partition, offset).expect("somebody had it");
             assert_eq!(who.module, digests[version], "partition {partition}, offset {offset}: the ledger is wrong");
             *by_version.entry(*version).or_insert(0) += 1;
@@ -286,6 +320,13 @@ fn each(
             at = next;
         }
     }
+}
+
+/// How many records were fed so far.
+pub fn fed(folder: &Folder) -> i64 {
+    let log = EmbeddedLog::open_read_only(folder.path(LOG)).expect("a log");
+    let topic = log.topic("in").expect("readable").expect("the topic");
+    topic.partitions.iter().map(|partition| partition.end).sum()
 }
 
 /// Waits until more records have come through.

@@ -1,9 +1,10 @@
-;; Numbers the records of a partition: each answer has the version of the module and how many records came before it and
-;; with it, by the state. Made into modules by swap.rs, which puts a number in the place of VERSION and code in the places
+;; Numbers the records of a partition: each answer has the version of the module and how many records were answered before it
+;; and with it, by the state. Code may reject a record instead, with the text at 96. Made into modules by swap.rs, which puts a number in the place of VERSION and code in the places
 ;; of PER_RECORD, ON_SNAPSHOT and ON_RESTORE.
 (component
   (core module $code
     (memory (export "memory") 64)
+    (data (i32.const 96) "no")
     (global $free (mut i32) (i32.const 65536))
     ;; How many records there were: the state.
     (global $count (mut i64) (i64.const 0))
@@ -25,9 +26,10 @@
           (br_if $end (i32.ge_u (local.get $i) (local.get $len)))
           (local.set $number (i64.load (i32.add (local.get $records) (i32.mul (local.get $i) (i32.const 8)))))
           (global.set $count (i64.add (global.get $count) (i64.const 1)))
-          (local.set $answer (i32.add (i32.const 2097152) (i32.mul (local.get $i) (i32.const 16))))
-          (i32.store (local.get $answer) (i32.const VERSION))
-          (i64.store offset=8 (local.get $answer) (global.get $count))
+          (local.set $answer (i32.add (i32.const 2097152) (i32.mul (local.get $i) (i32.const 24))))
+          (i32.store8 (local.get $answer) (i32.const 0))
+          (i32.store offset=8 (local.get $answer) (i32.const VERSION))
+          (i64.store offset=16 (local.get $answer) (global.get $count))
           PER_RECORD
           (local.set $i (i32.add (local.get $i) (i32.const 1)))
           (br $next)))
@@ -61,7 +63,7 @@
   (export $record "entry" (type $record'))
   (type $numbered' (record (field "version" TYPE) (field "count" s64)))
   (export $numbered "numbered" (type $numbered'))
-  (func $process (param "records" (list $record)) (result (list $numbered))
+  (func $process (param "records" (list $record)) (result (list (result $numbered (error string))))
     (canon lift (core func $running "process") (memory (core memory $running "memory"))
       (realloc (core func $running "cabi_realloc"))))
   (export "process" (func $process))

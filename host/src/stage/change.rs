@@ -34,7 +34,7 @@ pub(super) struct Change {
     /// What led to the live version, and the digest of the one before it.
     cause: Cause,
     from: Option<String>,
-    /// The version that comes back if the live one goes wrong.
+    /// The version that comes back if the live one goes wrong, or is about to.
     before: Option<Arc<Version>>,
     /// What the live one did since the last report, while it is guarded.
     guarded: Side,
@@ -87,6 +87,7 @@ impl Change {
         std::mem::swap(&mut self.written, &mut self.notes);
         self.is_due = true;
         self.guarded = Side::default();
+        self.held = None;
     }
 }
 
@@ -158,10 +159,12 @@ impl StageTask {
             }
         }
         match &self.candidate {
+            // They are assigned again before any record comes. No step may begin until then: it would have records of them.
+            Some(_) if orders.returns && !self.has_all(standing) => return Ok(Between::Go),
             Some(candidate) if orders.returns => {
                 // Each of its instances takes no longer than its limit; from then on it waits for other workers.
-                let is_held = candidate.is_current().then(|| *self.change.held.get_or_insert_with(Instant::now));
-                if is_held.is_none_or(|since| since.elapsed() < MAX_HOLD) {
+                let held = candidate.has_joined.then(|| *self.change.held.get_or_insert_with(Instant::now));
+                if held.is_none_or(|since| since.elapsed() < MAX_HOLD) {
                     return Ok(Between::Hold);
                 }
             }
@@ -170,6 +173,11 @@ impl StageTask {
         let positions = self.fence_all(standing);
         let has_begun = self.write_notes(session)? || !positions.is_empty();
         Ok(if has_begun { Between::Begun(positions) } else { Between::Go })
+    }
+
+    /// Whether it is known of every partition where it stands: after a step was thrown away they are assigned one by one.
+    fn has_all(&self, standing: &BTreeMap<u32, i64>) -> bool {
+        self.partitions.keys().all(|partition| standing.contains_key(partition))
     }
 
     fn report(&mut self) {
@@ -220,7 +228,8 @@ impl StageTask {
             }
         }
         // With no partition there is nothing to know.
-        let knows_all = self.partitions.is_empty() || candidate.is_current() && here().count() == self.partitions.len();
+        let has_all = here().count() == self.partitions.len();
+        let knows_all = self.partitions.is_empty() || candidate.is_current() && has_all;
         match failed {
             Some(why) => {
                 self.candidate = None;

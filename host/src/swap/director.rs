@@ -230,7 +230,10 @@ impl Director {
         self.consider(&mut inner);
         let (trial, before, returns) = match &inner.state {
             State::Steady => (None, None, false),
-            State::Trial(on) => (Some(on.candidate.clone()), None, on.cause == Cause::SwapBack),
+            State::Trial(on) => {
+                let returns = on.cause == Cause::SwapBack;
+                (Some(on.candidate.clone()), returns.then(|| on.candidate.clone()), returns)
+            }
             State::Guard(on) => (None, Some(on.before.clone()), false),
         };
         let is_shadow = matches!(&inner.state, State::Trial(on) if on.trial == Trial::Endless);

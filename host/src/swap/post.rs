@@ -26,7 +26,7 @@ pub struct Orders {
     pub from: Option<String>,
     /// The version that is on trial.
     pub trial: Option<Arc<Version>>,
-    /// The version that comes back if the live one goes wrong.
+    /// The version that comes back if the live one goes wrong, or is about to: records that break the live one wait for it.
     pub before: Option<Arc<Version>>,
     /// Whether what is on trial is the version before: records wait until it is back.
     pub returns: bool,
