@@ -5,6 +5,7 @@
 //! state than it should shows.
 
 mod broken;
+mod budgets;
 mod kafka;
 mod kept;
 mod kills;

@@ -35,12 +35,27 @@ pub(super) struct Candidate {
     /// How long the worker did nothing but begin to have its instances made.
     begun: Duration,
     faults_in_a_row: u32,
+    /// Where it counts at which records of the last batch the live version failed: that is known only after the candidate had
+    /// its turn.
+    last: Last,
     comparer: Comparer,
     exchange: Exchange,
 }
 
 /// A shadow that fails so often without handling a batch between is dropped.
 const MAX_FAULTS_IN_A_ROW: u32 = 100;
+
+/// What the candidate did with the batch that the live version handled last.
+#[derive(Clone, Copy, Default)]
+enum Last {
+    /// Nothing, or nothing that counts.
+    #[default]
+    Nothing,
+    /// It handled it too.
+    Handled,
+    /// It keeps it for later.
+    Kept,
+}
 
 /// What the live version did with a batch.
 pub(super) struct Live<'a> {
@@ -56,11 +71,12 @@ pub(super) struct With<'a> {
     pub session: &'a dyn Session,
 }
 
-/// Records that the live version has handled, by their indices, and how long it took.
+/// Records that the live version has handled, by their indices, how long it took, and at how many it failed, if that is known.
 struct Handled<'a> {
     called: Called<'a>,
     indices: &'a [usize],
     time: Duration,
+    errors: u64,
 }
 
 /// A batch broke it, or its instance could not be made.
@@ -69,8 +85,9 @@ pub(super) struct Broken {
     /// Offset of the first record, and how many there were: none if the instance could not be made.
     offset: i64,
     records: u64,
-    /// How long the live version took.
+    /// How long the live version took, and at how many of them it failed.
     time: Duration,
+    errors: u64,
 }
 
 // === impl Candidate ===
@@ -89,6 +106,7 @@ impl Candidate {
             has_joined: false,
             begun,
             faults_in_a_row: 0,
+            last: Last::Nothing,
             comparer,
             exchange,
         }
@@ -117,15 +135,16 @@ impl Candidate {
         let missed = match self.joining.next(&mut self.instances, partition) {
             Ok(Some(missed)) => missed,
             Ok(None) => return Ok(Ok(false)),
-            Err(fault) => return Ok(Err(Broken { fault, offset: 0, records: 0, time: Duration::ZERO })),
+            Err(fault) => return Ok(Err(Broken { fault, offset: 0, records: 0, time: Duration::ZERO, errors: 0 })),
         };
-        let Missed { batch, range, tombstones, indices, time } = &missed;
-        let handled = Handled { called: Called { batch, range, tombstones }, indices, time: *time };
+        let Missed { batch, range, tombstones, indices, time, errors } = &missed;
+        let called = Called { batch, range, tombstones };
+        let handled = Handled { called, indices, time: *time, errors: *errors };
         Ok(self.handle(with, partition, handled, None)?.map(|()| true))
     }
 
-    /// Handles what the live version has just handled, or keeps it for later in a partition where it has not seen all before
-    /// it. Does nothing in one that it was never told to join.
+    /// Handles what it missed, and then what the live version has just handled; keeps that for later in a partition where it
+    /// has not seen all before it. Does nothing in one that it was never told to join.
     pub fn follow(
         &mut self,
         with: With<'_>,
@@ -133,23 +152,40 @@ impl Candidate {
         called: Called<'_>,
         live: &Live<'_>,
     ) -> Result<Result<(), Broken>, Stop> {
+        let With { stage, writers, session } = with;
+        self.last = Last::Nothing;
+        for _ in 0..CATCH_UP {
+            match self.catch_up(With { stage, writers, session }, partition)? {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(broken) => return Ok(Err(broken)),
+            }
+        }
         let (time, indices) = (live.time, live.exchange.indices().collect());
         if self.joining.lacks(&self.instances.version, partition) {
             let Called { batch, range, tombstones } = called;
             let (batch, range, tombstones) = (batch.clone(), range.clone(), tombstones.to_vec());
-            let missed = Missed { batch, range, tombstones, indices, time };
+            let missed = Missed { batch, range, tombstones, indices, time, errors: 0 };
             self.joining.miss(&self.instances.version, partition, missed);
-            let With { stage, writers, session } = with;
-            for _ in 0..CATCH_UP {
-                match self.catch_up(With { stage, writers, session }, partition)? {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(broken) => return Ok(Err(broken)),
-                }
-            }
+            self.last = Last::Kept;
             return Ok(Ok(()));
         }
-        self.handle(with, partition, Handled { called, indices: &indices, time }, Some(live))
+        let handled = Handled { called, indices: &indices, time, errors: 0 };
+        self.handle(With { stage, writers, session }, partition, handled, Some(live))
+    }
+
+    /// Takes note of records of the last batch at which the live version failed too.
+    pub fn live_failed_at(&mut self, partition: u32, errors: u64) {
+        match std::mem::take(&mut self.last) {
+            // Of what it was not given it cannot be said how it would have done.
+            Last::Nothing => {}
+            Last::Handled => self.tally.live.errors += errors,
+            Last::Kept => {
+                if let Some(missed) = self.joining.last(&self.instances.version, partition) {
+                    missed.errors += errors;
+                }
+            }
+        }
     }
 
     /// Handles what the live version has handled, as if the answers were to be written: keys and sizes count too. They are
@@ -158,14 +194,17 @@ impl Candidate {
         &mut self,
         With { stage, writers, session }: With<'_>,
         partition: u32,
-        Handled { called, indices, time: live_time }: Handled<'_>,
+        Handled { called, indices, time: live_time, errors }: Handled<'_>,
         live: Option<&Live<'_>>,
     ) -> Result<Result<(), Broken>, Stop> {
         let version = self.instances.version.clone();
         let Some(instance) = self.instances.existing(partition) else { return Ok(Ok(())) };
+        if live.is_some() {
+            self.last = Last::Handled;
+        }
         let (batch, records) = (called.batch, indices.len() as u64);
         let offset = indices.first().map_or(0, |index| batch.entries()[*index].offset);
-        let broken = |fault| Ok(Err(Broken { fault, offset, records, time: live_time }));
+        let broken = |fault| Ok(Err(Broken { fault, offset, records, time: live_time, errors }));
         let about = About { batch, topic: &stage.from, partition };
         self.exchange.begin(&version.plan, indices.len());
         let mut bad = Vec::new();
@@ -196,6 +235,7 @@ impl Candidate {
         tally.batches += 1;
         tally.different += different;
         tally.live.call(records, live_time);
+        tally.live.errors += errors;
         tally.candidate.call(records, time);
         tally.candidate.errors += bad.len() as u64 + u64::from(missing) + made.bad.len() as u64;
         Ok(Ok(()))
@@ -205,7 +245,7 @@ impl Candidate {
     /// on. One that takes too long does not, as the stream would wait for it each time.
     pub fn survives(&mut self, stage: &Stage, partition: u32, broken: &Broken) -> bool {
         self.faults_in_a_row += 1;
-        let Broken { fault, offset, records, time } = broken;
+        let Broken { fault, offset, records, time, errors } = broken;
         let is_slow = fault.kind == FaultKind::Timeout;
         let is_made = *records > 0;
         if !self.is_shadow || is_slow || !is_made || self.faults_in_a_row > MAX_FAULTS_IN_A_ROW {
@@ -215,6 +255,7 @@ impl Candidate {
         self.joining.forget(&self.instances.version, partition);
         self.tally.batches += 1;
         self.tally.live.call(*records, *time);
+        self.tally.live.errors += errors;
         self.tally.candidate.records += records;
         self.tally.candidate.errors += records;
         self.differences.failed(*records, |what| Example {
@@ -230,12 +271,14 @@ impl Candidate {
 
     /// The partition has another state now, or is gone.
     pub fn forget(&mut self, partition: u32) {
+        self.last = Last::Nothing;
         self.instances.forget(partition);
         self.joining.forget(&self.instances.version, partition);
     }
 
     /// What was handled in the open step has not happened.
     pub fn aborted(&mut self) {
+        self.last = Last::Nothing;
         self.instances.forget_all();
         self.joining.forget_all(&self.instances.version);
     }

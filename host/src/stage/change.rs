@@ -116,9 +116,9 @@ impl StageTask {
     }
 
     /// Notes how the live version did with some records, if that is compared, and how long its call took, if it ended well.
-    pub(super) fn compare(&mut self, records: u64, errors: u64, time: Option<Duration>) {
+    pub(super) fn compare(&mut self, partition: u32, records: u64, errors: u64, time: Option<Duration>) {
         if let Some(candidate) = &mut self.candidate {
-            candidate.tally.live.errors += errors;
+            candidate.live_failed_at(partition, errors);
         } else if self.change.before.is_some() {
             self.change.guarded.errors += errors;
             match time {

@@ -55,6 +55,8 @@ pub(super) struct Missed {
     pub indices: Vec<usize>,
     /// How long it took.
     pub time: Duration,
+    /// Those at which it failed.
+    pub errors: u64,
 }
 
 // === impl Joining ===
@@ -112,6 +114,11 @@ impl Joining {
             self.bytes += missed.bytes();
             lack.missed.push_back(missed);
         }
+    }
+
+    /// What was kept last of a partition.
+    pub fn last(&mut self, version: &Version, partition: u32) -> Option<&mut Missed> {
+        self.by_slot.get_mut(&slot(version, partition))?.missed.back_mut()
     }
 
     /// Takes over an instance that is ready, and hands out the next batch that it missed. None if there is nothing to be done

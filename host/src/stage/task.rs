@@ -168,7 +168,7 @@ impl StageTask {
                 return Ok(Err(Failed::Call(fault)));
             }
         };
-        self.compare(records, made.bad.len() as u64, time);
+        self.compare(partition, records, made.bad.len() as u64, time);
         self.counters.dropped.add(made.dropped);
         for (output, emitter) in made.emitters {
             self.counters.records_out.add(emitter.len() as u64);
@@ -359,7 +359,7 @@ impl Task for StageTask {
                             search.failed(next);
                         }
                     } else {
-                        self.compare(1, 1, None);
+                        self.compare(partition, 1, 1, None);
                         self.divert(session, partition, batch, at..end, vec![(at, kind_of(&fault), fault.reason)])?;
                         at = end;
                     }
