@@ -6,7 +6,7 @@ use std::fs;
 use host::log::Log as _;
 
 use super::{lines, printed};
-use crate::support::{Running, until};
+use crate::support::{Folder, Running, until};
 use crate::swap::stand::{DEADLINE, Stand};
 use crate::swap::{STAGE, Version, put};
 
@@ -14,17 +14,24 @@ const NAME: &str = "work";
 /// Records that come through before the next thing happens.
 const MORE: i64 = 300;
 
+/// The pipeline of a host that has a shadow, too.
+const SHADOWED: &str = "shadowed.toml";
+
 /// A stand whose feed is a pipeline of its own.
-fn stand() -> Stand {
+fn stand(shadow: &Version) -> Stand {
     let stand = Stand::new();
+    let keys = "trial_batches = 2\nguard_time_ms = 0";
     stand.write("feed.toml", "feed", "exactly-once", "", &[&stand.feed(2000)]);
-    stand.write("pipeline.toml", NAME, "exactly-once", "", &[&stand.stage("trial_batches = 2\nguard_time_ms = 0")]);
+    stand.write("pipeline.toml", NAME, "exactly-once", "", &[&stand.stage(keys)]);
+    let keys = format!("{keys}\nshadow = \"modules/shadow.wasm\"");
+    stand.write(SHADOWED, NAME, "exactly-once", "", &[&stand.stage(&keys)]);
+    fs::write(stand.folder.path("modules/shadow.wasm"), shadow.bytes()).expect("written");
     stand
 }
 
-fn host(stand: &Stand, number: u32) -> Running {
+fn host(folder: &Folder, pipeline: &str, number: u32) -> Running {
     let id = format!("log.properties.\"group.instance.id\"=host-{number}");
-    stand.folder.start(&["run", "--set", &id])
+    folder.start(&["run", pipeline, "--set", &id])
 }
 
 /// Waits until so many hosts report that they run a version.
@@ -43,13 +50,14 @@ fn run_by(stand: &Stand, version: &Version, hosts: usize) {
 
 #[test]
 fn every_host_runs_what_was_deployed_also_one_that_joins_later() {
-    let versions = [1, 2, 3].map(Version::of);
-    let stand = stand();
+    let versions = [1, 2, 3, 4].map(Version::of);
+    let stand = stand(&versions[3]);
+    let pipeline = "pipeline.toml";
     let feed = stand.folder.start(&["run", "feed.toml"]);
     until("the feed has made its topic", DEADLINE, || {
         stand.log.topic(&format!("{}in", stand.prefix)).expect("readable").is_some()
     });
-    let mut hosts = vec![host(&stand, 0), host(&stand, 1)];
+    let mut hosts = vec![host(&stand.folder, SHADOWED, 0), host(&stand.folder, pipeline, 1)];
     stand.flows(&mut hosts, MORE);
     run_by(&stand, &versions[0], 2);
     fs::write(stand.folder.path("two.wasm"), versions[1].bytes()).unwrap();
@@ -59,7 +67,7 @@ fn every_host_runs_what_was_deployed_also_one_that_joins_later() {
     stand.flows(&mut hosts, MORE);
 
     // A host that comes later begins with it, though its file is another. Nobody minds the file any more.
-    hosts.push(host(&stand, 2));
+    hosts.push(host(&stand.folder, pipeline, 2));
     run_by(&stand, &versions[1], 3);
     put(&stand.folder, &versions[2].bytes());
     stand.flows(&mut hosts, MORE);
@@ -72,10 +80,29 @@ fn every_host_runs_what_was_deployed_also_one_that_joins_later() {
     until("all have refused it", DEADLINE, || hosts.iter().all(|host| host.said().contains("module refused")));
     stand.flows(&mut hosts, MORE);
     run_by(&stand, &versions[1], 3);
+    // So it is by one that comes later, on another machine: it begins with what the others run.
+    let elsewhere = stand.elsewhere(&versions[2]);
+    hosts.push(host(&elsewhere, pipeline, 3));
+    run_by(&stand, &versions[1], 4);
+    stand.flows(&mut hosts, MORE);
 
     let back = printed(&stand.folder, &["modules", "rollback", STAGE, "--to", &versions[0].short()]);
     assert!(back.contains(&versions[0].short()), "{back}");
-    run_by(&stand, &versions[0], 3);
+    run_by(&stand, &versions[0], 4);
+    stand.flows(&mut hosts, MORE);
+
+    // A shadow is promoted everywhere: at once where it ran, and after a trial where it did not.
+    printed(&stand.folder, &["modules", "promote", STAGE, "--pipeline", SHADOWED]);
+    run_by(&stand, &versions[3], 4);
+    let batches = |host: &Running| -> u64 {
+        let (said, swapped) = (host.said(), format!("swapped stage=\"{STAGE}\" module=\"{}\"", versions[3].short()));
+        let line = said.lines().find(|line| line.contains(&swapped)).unwrap_or_else(|| panic!("no swap in\n{said}"));
+        assert!(line.contains("cause=Promote"), "{line}");
+        let (_, batches) = line.split_once(" batches=").expect("how many");
+        batches.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+    };
+    assert!(hosts[1..].iter().all(|host| batches(host) > 0), "promoted without a trial");
+    batches(&hosts[0]);
     stand.flows(&mut hosts, MORE);
 
     feed.interrupt();
@@ -86,5 +113,5 @@ fn every_host_runs_what_was_deployed_also_one_that_joins_later() {
     }
     let outcome = stand.finish(NAME);
     let made: BTreeMap<i64, usize> = outcome.must_be_exact(&versions);
-    assert_eq!(made.keys().collect::<Vec<_>>(), [&1, &2], "{made:?}");
+    assert_eq!(made.keys().collect::<Vec<_>>(), [&1, &2, &4], "{made:?}");
 }

@@ -61,6 +61,16 @@ ids = "ids.json"
         fs::write(self.folder.path(file), text).expect("written");
     }
 
+    /// Another machine: the same pipeline in a folder in which nothing is kept yet, with a version as the module.
+    pub fn elsewhere(&self, module: &Version) -> Folder {
+        let folder = Folder::of(&top().join("tests/scenarios/empty-feed"));
+        for file in ["pipeline.toml", "ids.json"] {
+            fs::copy(self.folder.path(file), folder.path(file)).expect("copied");
+        }
+        put(&folder, &module.bytes());
+        folder
+    }
+
     /// A feed of so many numbered records a second.
     pub fn feed(&self, rate: u32) -> String {
         format!(

@@ -196,6 +196,7 @@ fn state_of(entry: &Entry) -> &'static str {
         Event::Live | Event::Stays => "was live",
         Event::Refused => "refused",
         Event::Dropped => "dropped",
+        Event::Withdrawn => "withdrawn",
     }
 }
 

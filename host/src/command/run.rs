@@ -214,8 +214,7 @@ fn lone_stage(args: &RunArgs, module: &Path) -> Result<Pipeline> {
 fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: &Shutdown) -> Result<bool> {
     let log = open_log(config, shutdown)?;
     let mut config = config.clone();
-    let control = deployed(&mut config, &log)?;
-    choose(&mut config, &*log.log())?;
+    let control = modules(&mut config, &log)?;
     let config = &config;
     let mut built = assemble(config, Purpose::Run(shutdown.clone()))?;
     built.control = control;
@@ -246,16 +245,26 @@ fn run_config(config: &Pipeline, only: Option<&str>, until_end: bool, shutdown: 
     Ok(outcome.failed.is_empty())
 }
 
-/// Puts what was deployed for all hosts in the place of what the file names. Where to look for more of it, on a log that
-/// several hosts may have.
-fn deployed(config: &mut Pipeline, log: &OpenLog) -> Result<Option<Control>> {
-    let OpenLog::Kafka(log) = log else { return Ok(None) };
-    let mut control = Control::new(log.clone(), Control::topic(&config.name));
-    for deployed in control.take()? {
+/// Decides what stages start with: what was deployed for all hosts, or what their files hold, or what was live last. Where to
+/// look for more deployments, on a log that several hosts may have.
+fn modules(config: &mut Pipeline, log: &OpenLog) -> Result<Option<Control>> {
+    let OpenLog::Kafka(kafka) = log else {
+        choose(config, &*log.log(), None)?;
+        return Ok(None);
+    };
+    let mut control = Control::new(kafka.clone(), Control::topic(&config.name));
+    let taken = control.take()?;
+    for deployed in &taken {
+        if let Some(stage) = config.stages.iter_mut().find(|stage| stage.name == deployed.stage) {
+            stage.deployed = Some(deployed.bytes.as_slice().into());
+        }
+    }
+    choose(config, &**kafka, Some(&control))?;
+    for deployed in taken {
         control.forget(&deployed);
         if let Some(stage) = config.stages.iter_mut().find(|stage| stage.name == deployed.stage) {
             // In messages it has the name that it was deployed by.
-            (stage.module, stage.deployed) = (deployed.order.file.into(), Some(deployed.bytes.into()));
+            stage.module = deployed.order.file.into();
         }
     }
     Ok(Some(control))

@@ -249,8 +249,8 @@ pub struct Stage {
 /// A module that was live, and takes the place of the file at a start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartWith {
-    /// Where it is kept.
-    pub kept: PathBuf,
+    /// That module.
+    pub bytes: Arc<[u8]>,
     /// The digest of the file.
     pub file: String,
     /// Whether the file is not even tried.

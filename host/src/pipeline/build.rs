@@ -1,7 +1,6 @@
 //! From a configuration to stages, sinks and feeds that can run.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use bespoke_boundary::{Function, Mismatch, Plan, names, output_schema};
@@ -339,29 +338,30 @@ impl Builder<'_> {
 
     /// A stage with its file, or with the module that was live last.
     fn stage(&mut self, config: &config::Stage) -> Result<BuiltStage, BuildError> {
-        let Some(start) = &config.start else { return self.stage_with(config, &config.module) };
+        let Some(start) = &config.start else { return self.stage_with(config, None) };
         let (name, file) = (&config.name, config.module.display());
         if start.is_passed_over {
-            tracing::warn!(stage = name, %file, "starts with the module that was live last: its file was gone back from, or dropped");
-            return self.stage_with(config, &start.kept).or_else(|error| {
+            tracing::warn!(stage = name, %file, "starts with the module that was live last: its file was refused, dropped or gone back from");
+            return self.stage_with(config, Some(&start.bytes)).or_else(|error| {
                 tracing::warn!(stage = name, %file, %error, "the module that was live last does not do, starting with the file");
-                self.stage_with(config, &config.module)
+                self.stage_with(config, None)
             });
         }
-        self.stage_with(config, &config.module).or_else(|error| {
+        self.stage_with(config, None).or_else(|error| {
             tracing::warn!(stage = name, %file, %error, "its file does not do, starting with the module that was live last");
             // What is wrong with the file is what its owner has to know.
-            self.stage_with(config, &start.kept).map_err(|_| error)
+            self.stage_with(config, Some(&start.bytes)).map_err(|_| error)
         })
     }
 
-    fn stage_with(&mut self, config: &config::Stage, path: &Path) -> Result<BuiltStage, BuildError> {
+    /// A stage with these bytes, or with what its file holds, or what was deployed instead of it.
+    fn stage_with(&mut self, config: &config::Stage, bytes: Option<&[u8]>) -> Result<BuiltStage, BuildError> {
         let stage = || config.name.clone();
         let from = self.topic("stage", &config.name, &config.from)?;
         let no_module = |source| BuildError::Module { stage: stage(), source };
-        let bytes = match &config.deployed {
-            Some(bytes) if path == config.module => bytes.to_vec(),
-            _ => Module::read(path).map_err(no_module)?,
+        let bytes = match bytes.or(config.deployed.as_deref()) {
+            Some(bytes) => bytes.to_vec(),
+            None => Module::read(&config.module).map_err(no_module)?,
         };
         let module = Module::from_bytes(self.sandbox, &config.module, &bytes, config.limits).map_err(no_module)?;
         let module = Arc::new(module);

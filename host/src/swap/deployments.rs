@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::control::{Control, Deployed};
 use super::watch::offer;
-use super::{Cause, Director, Trial, Workshop};
+use super::{Director, Trial, Workshop};
 use crate::module::THREAD_STACK_BYTES;
 
 /// How often the topic is looked at.
@@ -83,14 +83,8 @@ impl Deployments {
             to.director.withdraw("the live module was deployed again");
             return;
         }
-        // A shadow that is promoted has had its trial.
-        let trial = if order.cause == Cause::Promote { Trial::Short } else { Trial::Usual };
-        offer(
-            &to.director,
-            &to.workshop,
-            (Path::new(&order.file), bytes),
-            &to.settings,
-            (&order.file, order.cause, trial),
-        );
+        // A shadow that is promoted has had its trial, where it runs. Elsewhere it is tried like any other.
+        let (made, how) = ((Path::new(&order.file), &**bytes), (&*order.file, order.cause, Trial::Usual));
+        offer(&to.director, &to.workshop, made, &to.settings, how);
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::post::{Orders, Post};
 use super::state::{Inner, OnGuard, OnTrial, State};
-use super::{Cause, Differences, Entry, Event, Same, Side, Status, Tally, Terms};
+use super::{Cause, Differences, Entry, Event, Refusal, Same, Side, Status, Tally, Terms};
 use crate::metrics::Counters;
 use crate::stage::{Stage, Version};
 
@@ -131,7 +131,7 @@ impl Director {
             State::Trial(_) => {
                 let why = format!("another version came: {}", short(candidate.module.digest()));
                 let resting = inner.resting.take();
-                self.end_trial(&mut inner, Some(&why));
+                self.end_trial(&mut inner, Some((Event::Withdrawn, &why)));
                 inner.resting = resting;
                 self.begin(&mut inner, candidate, cause, trial);
             }
@@ -157,7 +157,7 @@ impl Director {
         inner.waiting = None;
         let is_meant = |on: &OnTrial| on.cause != Cause::SwapBack && on.trial != Trial::Endless;
         if matches!(&inner.state, State::Trial(on) if is_meant(on)) {
-            self.end_trial(&mut inner, Some(why));
+            self.end_trial(&mut inner, Some((Event::Withdrawn, why)));
         }
     }
 
@@ -166,23 +166,18 @@ impl Director {
         let mut inner = self.lock();
         inner.resting = None;
         if matches!(&inner.state, State::Trial(OnTrial { trial: Trial::Endless, .. })) {
-            self.end_trial(&mut inner, Some(why));
+            self.end_trial(&mut inner, Some((Event::Withdrawn, why)));
         }
     }
 
     /// Notes that a module did not come as far as a trial.
-    pub fn refuse(&self, module: &str, file: &str, cause: Cause, why: &str) {
+    pub fn refuse(&self, module: &str, file: &str, cause: Cause, why: &Refusal) {
         let mut inner = self.lock();
         self.counters.refused.add(1);
-        tracing::warn!(
-            stage = self.stage.name,
-            file,
-            module = short(module),
-            why,
-            "module refused, the live one goes on"
-        );
-        let entry = Entry::now(&self.stage.name, Event::Refused, cause, module, file).because(why);
-        self.note(&mut inner, entry);
+        let (stage, told) = (&self.stage.name, why.to_string());
+        tracing::warn!(stage, file, module = short(module), why = told, "module refused, the live one goes on");
+        let entry = Entry::now(stage, Event::Refused, cause, module, file).because(&told);
+        self.note(&mut inner, Entry { fails: why.is_of_calls(), ..entry });
     }
 
     /// The state that some worker committed last, to try a module with: none if there is none yet, or no worker tells in
@@ -279,7 +274,9 @@ impl Director {
     pub(super) fn fails(&self, number: u64, why: &str) -> bool {
         let mut inner = self.lock();
         match &inner.state {
-            State::Trial(on) if on.candidate.number == number => self.end_trial(&mut inner, Some(why)),
+            State::Trial(on) if on.candidate.number == number => {
+                self.end_trial(&mut inner, Some((Event::Dropped, why)));
+            }
             State::Guard(_) if inner.live.number == number => self.turn_back(&mut inner, why),
             // It comes back already.
             State::Trial(on) if on.cause == Cause::SwapBack => {}
@@ -332,7 +329,7 @@ impl Director {
                 if on.joined.len() < everybody || everybody == 0 {
                     // One that is too slow might never catch up with the stream.
                     if let Some(why) = worse(&on.missed).filter(|_| on.missed.batches >= self.terms.trial_batches) {
-                        self.end_trial(inner, Some(&why));
+                        self.end_trial(inner, Some((Event::Dropped, &why)));
                     }
                     return;
                 }
@@ -348,7 +345,7 @@ impl Director {
                     return;
                 }
                 match worse(&on.tally) {
-                    Some(why) => self.end_trial(inner, Some(&why)),
+                    Some(why) => self.end_trial(inner, Some((Event::Dropped, &why))),
                     None => self.swap(inner),
                 }
             }
@@ -377,16 +374,20 @@ impl Director {
     }
 
     /// ## Trial => Steady
-    /// The candidate is dropped, and what waited for that is tried.
-    fn end_trial(&self, inner: &mut Inner, why: Option<&str>) {
+    /// The candidate is dropped or withdrawn, and what waited for that is tried.
+    fn end_trial(&self, inner: &mut Inner, how: Option<(Event, &str)>) {
         let State::Trial(on) = std::mem::replace(&mut inner.state, State::Steady) else { return };
         self.announce();
-        if let Some(why) = why {
-            let (event, module, told) = if on.cause == Cause::SwapBack {
-                (Event::Stays, &inner.live.module, "it cannot be swapped back, and goes on")
-            } else {
-                self.counters.refused.add(1);
-                (Event::Dropped, &on.candidate.module, "dropped from its trial, the live one goes on")
+        if let Some((event, why)) = how {
+            let (event, module, told) = match (on.cause, event) {
+                (Cause::SwapBack, _) => (Event::Stays, &inner.live.module, "it cannot be swapped back, and goes on"),
+                (_, Event::Withdrawn) => {
+                    (event, &on.candidate.module, "withdrawn from its trial, the live one goes on")
+                }
+                _ => {
+                    self.counters.refused.add(1);
+                    (event, &on.candidate.module, "dropped from its trial, the live one goes on")
+                }
             };
             tracing::warn!(stage = self.stage.name, module = short(module.digest()), why, "{told}");
             let mut entry = Entry::now(&self.stage.name, event, on.cause, module.digest(), module.name()).because(why);

@@ -38,6 +38,9 @@ pub struct Entry {
     /// Why, where there is something to tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether a module that was refused fits the stage and starts, but does not take the state, or fails at records.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fails: bool,
     /// By partition the offset of the input from which this module has it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fences: BTreeMap<u32, i64>,
@@ -56,8 +59,10 @@ pub enum Event {
     Live,
     /// It did not come as far as a trial.
     Refused,
-    /// Its trial did not end well, or was ended.
+    /// Its trial did not end well, or it went wrong after its swap.
     Dropped,
+    /// Its trial was ended before it was over: something else is to run.
+    Withdrawn,
     /// It went wrong after its swap, and stays, because the version before it cannot come back.
     Stays,
 }
@@ -104,6 +109,7 @@ impl Entry {
             file: file.to_owned(),
             from: None,
             reason: None,
+            fails: false,
             fences: BTreeMap::new(),
             pause_us: None,
             host: this_host(),
@@ -210,7 +216,7 @@ impl Ledger {
         self.of_stage(stage).filter(|entry| entry.event == Event::Live).rfind(has_it)
     }
 
-    /// What came of a module in a stage last, if it was tried.
+    /// What came of a module in a stage last, if it was judged.
     #[must_use]
     pub fn verdict(&self, stage: &str, module: &str) -> Option<&Entry> {
         self.of_stage(stage).rfind(|entry| entry.module == module)

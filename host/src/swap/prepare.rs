@@ -54,9 +54,17 @@ pub enum Refusal {
     /// It does not fit the stage.
     #[error(transparent)]
     Unfit(#[from] Unfit),
-    /// It does not start, or does not take the state.
+    /// It does not start.
     #[error("module `{module}` does not start: {fault}")]
     Start {
+        /// Its file.
+        module: String,
+        /// What happened.
+        fault: Fault,
+    },
+    /// It does not take the state.
+    #[error("module `{module}` does not take the state of the live one: {fault}")]
+    State {
         /// Its file.
         module: String,
         /// What happened.
@@ -70,6 +78,16 @@ pub enum Refusal {
         /// What happened.
         fault: Fault,
     },
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// Whether it fits and starts, and only what it was given showed that it is no good.
+    #[must_use]
+    pub fn is_of_calls(&self) -> bool {
+        matches!(self, Self::State { .. } | Self::Dry { .. })
+    }
 }
 
 // === impl Workshop ===
@@ -90,15 +108,19 @@ impl Workshop {
         let (stage, live) = (director.stage(), director.live());
         let version = Version::compile(stage, director.next_number(), module, settings)?;
         version.check_successor(&live)?;
-        let start = |fault| Refusal::Start { module: version.module.name().to_owned(), fault };
+        let name = || version.module.name().to_owned();
         let state = if live.module.is_stateful() { director.state(PATIENCE) } else { None };
-        let mut instance = started(&version, state.as_ref()).map_err(start)?;
+        let start = |fault| Refusal::Start { module: name(), fault };
+        let mut instance = Instance::new(&version.module, &version.settings).map_err(start)?;
+        if let Some(state) = &state {
+            instance.restore(state).map_err(|fault| Refusal::State { module: name(), fault })?;
+        }
         if let Err(fault) = self.dry_call(stage, &version, &mut instance) {
             // A record that breaks the live one too says nothing about this one.
             let is_worse = started(&live, state.as_ref())
                 .map_or(true, |mut instance| self.dry_call(stage, &live, &mut instance).is_ok());
             if is_worse {
-                return Err(Refusal::Dry { module: version.module.name().to_owned(), fault });
+                return Err(Refusal::Dry { module: name(), fault });
             }
         }
         if let Some(kept) = &self.kept {

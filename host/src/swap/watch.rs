@@ -148,7 +148,7 @@ pub(super) fn offer(
         Ok(version) => {
             director.offer(version, cause, trial);
         }
-        Err(refusal) => director.refuse(&digest_of(bytes), file, cause, &refusal.to_string()),
+        Err(refusal) => director.refuse(&digest_of(bytes), file, cause, &refusal),
     }
 }
 
