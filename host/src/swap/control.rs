@@ -62,6 +62,8 @@ pub struct Control {
     /// By stage the digests whose pieces are there, the newest last.
     versions: HashMap<String, Vec<String>>,
     orders: HashMap<String, Order>,
+    /// The stages whose orders were read and not handed out, in the order of the topic.
+    changed: Vec<String>,
 }
 
 // === impl Order ===
@@ -87,8 +89,8 @@ impl Control {
     /// Nothing read yet.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, topic: String) -> Self {
-        let (pieces, versions, orders) = Default::default();
-        Self { log, topic, at: 0, pieces, versions, orders }
+        let (pieces, versions, orders, changed) = Default::default();
+        Self { log, topic, at: 0, pieces, versions, orders, changed }
     }
 
     /// Reads what is new. The modules that stages are to run from now on: of each stage the last.
@@ -98,17 +100,17 @@ impl Control {
     pub fn take(&mut self) -> Result<Vec<Deployed>, LogError> {
         let Some(info) = self.log.topic(&self.topic)? else { return Ok(Vec::new()) };
         let Some(partition) = info.partitions.first() else { return Ok(Vec::new()) };
-        let mut changed: Vec<String> = Vec::new();
         self.at = self.at.max(partition.start);
         while self.at < partition.end {
             let batch = self.log.read(&self.topic, partition.partition, self.at, TAKE_RECORDS)?;
             let Some(next) = batch.next_offset() else { break };
             for record in batch.iter() {
                 let Some(key) = record.key().and_then(|key| std::str::from_utf8(key).ok()) else { continue };
-                self.see(key, record.value(), &mut changed);
+                self.see(key, record.value());
             }
             self.at = next;
         }
+        let changed = std::mem::take(&mut self.changed);
         Ok(changed.into_iter().filter_map(|stage| self.deployed(stage)).collect())
     }
 
@@ -175,13 +177,13 @@ impl Control {
         old.iter().flat_map(|digest| numbers(digest)).collect()
     }
 
-    fn see(&mut self, key: &str, value: Option<&[u8]>, changed: &mut Vec<String>) {
+    fn see(&mut self, key: &str, value: Option<&[u8]>) {
         if let Some(stage) = key.strip_prefix(STAGE) {
             match value.map(serde_json::from_slice) {
                 Some(Ok(order)) => {
                     self.orders.insert(stage.to_owned(), order);
-                    changed.retain(|other| other != stage);
-                    changed.push(stage.to_owned());
+                    self.changed.retain(|other| other != stage);
+                    self.changed.push(stage.to_owned());
                 }
                 Some(Err(error)) => tracing::warn!(topic = self.topic, key, %error, "not an order, passed over"),
                 None => drop(self.orders.remove(stage)),
@@ -237,9 +239,49 @@ fn piece_of(key: &str) -> Option<(&str, &str, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use bespoke_record::Batch;
+
     use super::*;
-    use crate::log::NewTopic;
     use crate::log::embedded::{EmbeddedLog, Options};
+    use crate::log::{Created, NewTopic, Session, TopicInfo};
+
+    /// A log whose third read fails.
+    struct Failing {
+        log: Arc<dyn Log>,
+        reads: AtomicU32,
+    }
+
+    impl Log for Failing {
+        fn create_topic(&self, topic: &NewTopic) -> Result<Created, LogError> {
+            self.log.create_topic(topic)
+        }
+
+        fn topics(&self) -> Result<Vec<TopicInfo>, LogError> {
+            self.log.topics()
+        }
+
+        fn topic(&self, name: &str) -> Result<Option<TopicInfo>, LogError> {
+            self.log.topic(name)
+        }
+
+        fn committed(&self, group: &str, topic: &str) -> Result<Vec<(u32, i64)>, LogError> {
+            self.log.committed(group, topic)
+        }
+
+        fn read(&self, topic: &str, partition: u32, offset: i64, max_records: usize) -> Result<Batch, LogError> {
+            if self.reads.fetch_add(1, Ordering::Relaxed) == 2 {
+                return Err(LogError::NoTopic(topic.to_owned()));
+            }
+            // One by one: a piece and its order, and a piece.
+            self.log.read(topic, partition, offset, max_records.min(1))
+        }
+
+        fn join(&self, member: Member) -> Result<Box<dyn Session>, LogError> {
+            self.log.join(member)
+        }
+    }
 
     fn control() -> (tempfile::TempDir, Arc<dyn Log>) {
         let folder = tempfile::tempdir().unwrap();
@@ -272,6 +314,20 @@ mod tests {
         assert!(reader.take().unwrap().is_empty());
         // Who comes later sees the same.
         assert_eq!(Control::new(log, "p.control".to_owned()).take().unwrap().len(), 2);
+    }
+
+    /// The order of one stage was read, and then the log fails.
+    #[test]
+    fn an_order_that_was_read_counts_the_next_time() {
+        let (_folder, log) = control();
+        deploy(&log, "a", b"some");
+        deploy(&log, "b", b"other");
+        let failing: Arc<dyn Log> = Arc::new(Failing { log, reads: AtomicU32::new(0) });
+        let mut reader = Control::new(failing, "p.control".to_owned());
+        reader.take().expect_err("the third read fails");
+        let taken: Vec<String> = reader.take().unwrap().into_iter().map(|deployed| deployed.stage).collect();
+        assert_eq!(taken, ["a", "b"]);
+        assert!(reader.take().unwrap().is_empty());
     }
 
     #[test]
