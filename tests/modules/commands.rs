@@ -1,10 +1,11 @@
 //! What happened to the modules of a stage can be looked at and changed, on an embedded log.
 
 use std::fs;
+use std::time::UNIX_EPOCH;
 
 use super::{lines, printed};
 use crate::support::{LIMIT, until};
-use crate::swap::{MODULE, STAGE, Version, finish, flows, folder, put, swapped};
+use crate::swap::{MODULE, STAGE, Version, fed, finish, flows, folder, kept, put, swapped};
 
 #[test]
 fn what_runs_and_ran_is_told_and_can_come_back() {
@@ -83,6 +84,71 @@ fn what_runs_and_ran_is_told_and_can_come_back() {
 
     let ended = folder.host(&["modules", "status"]);
     assert!(ended.stdout.contains("ended"), "{}", ended.stdout);
+}
+
+/// The file still has what was dropped. Whoever deploys the same once more has it tried once more.
+#[test]
+fn what_was_dropped_is_tried_again_when_it_is_deployed_again() {
+    let bad = Version::doing(2, "(if (i32.gt_u (global.get $calls) (i32.const 1)) (then unreachable))");
+    let folder = folder(5_000, "trial_batches = 8\ntrial_time_ms = 60000");
+    let mut running = folder.start(&["run"]);
+    flows(&folder, &mut running, 100);
+    fs::write(folder.path("two.wasm"), bad.bytes()).unwrap();
+    for time in 1..=2 {
+        printed(&folder, &["modules", "deploy", "two.wasm", "--stage", STAGE]);
+        until("it is dropped", LIMIT, || running.said().matches("dropped from its trial").count() == time);
+    }
+    // Nobody asks for it again.
+    put(&folder, &bad.bytes());
+    flows(&folder, &mut running, 3_000);
+    assert_eq!(running.said().matches("dropped from its trial").count(), 2, "{}", running.said());
+    finish(&folder, running).must_be_exact(&[Version::of(1)]);
+}
+
+/// What runs may be older than all the modules that are kept.
+#[test]
+fn a_deployment_leaves_the_module_that_runs_where_it_is_kept() {
+    let versions = [1, 2].map(Version::of);
+    let folder = folder(1_000, "");
+    let mut running = folder.start(&["run", "--set", "feed.generated.generate.count=100"]);
+    flows(&folder, &mut running, 1);
+    running.interrupt();
+    running.end().must_end(0);
+    let modules = kept(&folder);
+    for other in 0..120 {
+        fs::write(modules.join(format!("{other:064}.wasm")), b"another").unwrap();
+    }
+    let live = modules.join(format!("{}.wasm", versions[0].digest()));
+    fs::File::options().append(true).open(&live).and_then(|file| file.set_modified(UNIX_EPOCH)).unwrap();
+    fs::write(folder.path("two.wasm"), versions[1].bytes()).unwrap();
+    printed(&folder, &["modules", "deploy", "two.wasm", "--stage", STAGE]);
+    assert!(fs::read_dir(&modules).unwrap().count() < 110, "none was taken away");
+    let back = printed(&folder, &["modules", "rollback", STAGE, "--to", &versions[0].short()]);
+    assert!(back.contains(&versions[0].short()), "{back}");
+}
+
+/// A record that the stage has not come to was handled by nobody.
+#[test]
+fn who_knows_what_was_not_handled_yet() {
+    let folder = folder(1_000, "");
+    let mut running = folder.start(&["run", "--set", "feed.generated.generate.count=100"]);
+    flows(&folder, &mut running, 1);
+    until("all is through", LIMIT, || fed(&folder) == 100 && folder.so_far("out") == folder.so_far("in"));
+    running.interrupt();
+    running.end().must_end(0);
+    let next = folder.so_far("in").to_string();
+    let key = ["feed", "generate", "--count", "100", "--to", "in", "--key", "id"];
+    folder.host(&key).must_end(0);
+    let last = (folder.so_far("in") - 1).to_string();
+    for offset in [&next, &last] {
+        let told = printed(&folder, &["modules", "who", "in", "0", offset]);
+        assert!(told.contains("not handled yet by stage numbers"), "{told}");
+        let answers = lines(&folder, &["modules", "who", "in", "0", offset]);
+        assert_eq!((&answers[0]["did"], &answers[0]["modules"]), (&"waits".into(), &serde_json::json!([])));
+    }
+    let before = (next.parse::<i64>().unwrap() - 1).to_string();
+    let told = printed(&folder, &["modules", "who", "in", "0", &before]);
+    assert!(told.contains("handled by stage numbers (known by the ledger)"), "{told}");
 }
 
 #[test]

@@ -74,6 +74,9 @@ pub(super) struct Promote {
     place: PlaceArguments,
 }
 
+/// So many modules of each stage are not taken away for a new one, however old they are.
+const STAYING: usize = 5;
+
 /// A module that a stage is to run.
 struct Wanted {
     bytes: Vec<u8>,
@@ -124,6 +127,11 @@ fn change(place: &Place, stage: &Stage, wanted: &Wanted, out: &mut dyn Write) ->
     let pipeline = pipeline_of(place)?;
     let digest = digest_of(&wanted.bytes);
     let kept = Kept::new(pipeline.modules.clone());
+    let ledger = ledger_of(place, pipeline)?;
+    for stage in &pipeline.stages {
+        // What runs, or may come back, stays.
+        kept.pin(&stage.name, &ledger.lately(&stage.name, STAYING));
+    }
     kept.keep(&wanted.bytes).with_context(|| format!("the module cannot be kept in `{}`", kept.dir().display()))?;
     let (module, name) = (short(&digest), &stage.name);
     if place.is_embedded() {
@@ -152,6 +160,14 @@ fn change(place: &Place, stage: &Stage, wanted: &Wanted, out: &mut dyn Write) ->
     writeln!(out, "stage {name} is to run {module} ({}): it is in topic {topic}", wanted.file)?;
     writeln!(out, "hosts that run try it now; `host modules status` shows how that goes")?;
     Ok(())
+}
+
+/// What was written down so far: nothing in a log that is still to be made.
+fn ledger_of(place: &Place, pipeline: &Pipeline) -> anyhow::Result<Ledger> {
+    match place.look_if_there()? {
+        Some(log) => Ok(Ledger::read(&*log, &Ledger::topic(&pipeline.name))?),
+        None => Ok(Ledger::default()),
+    }
 }
 
 /// The module that was live before the one that is, leaving out those that had to be swapped back from.

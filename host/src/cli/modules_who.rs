@@ -24,6 +24,8 @@ use crate::swap::{Entry, Event, Ledger};
 
 /// Records of the input that are read at once.
 const BATCH_RECORDS: usize = 4096;
+/// What is said of a record that its stage has not come to.
+const WAITS: &str = "waits";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -60,7 +62,7 @@ pub(super) struct Who {
 #[derive(Debug, serde::Serialize)]
 struct Answer {
     stage: String,
-    /// `made` or `handled`.
+    /// `made`, `handled`, or `waits` for a record that is not handled yet.
     did: &'static str,
     /// How it is known.
     by: &'static str,
@@ -111,7 +113,7 @@ pub(super) fn run(who: &Who, out: &mut dyn Write) -> anyhow::Result<()> {
             Format::Text => print(out, answer, pipeline)?,
         }
     }
-    if answers.iter().all(|answer| answer.modules.is_empty()) {
+    if answers.iter().all(|answer| answer.modules.is_empty() && answer.did != WAITS) {
         bail!("the module is not known: the record is older than the ledger, or its input is gone");
     }
     Ok(())
@@ -148,13 +150,13 @@ fn answers(
         }
         if stage.from == who.topic {
             let entry = ledger.who(&stage.name, asked.partition, who.offset);
-            answers.push(Answer {
-                stage: stage.name.clone(),
-                did: "handled",
-                by: "the ledger",
-                modules: entry.map(of_entry).into_iter().collect(),
-                input: Vec::new(),
-            });
+            let positions = log.committed(&pipeline.group(&stage.name), &stage.from)?;
+            let is_before = |(partition, next): &(u32, i64)| *partition == asked.partition && who.offset < *next;
+            let (did, by, modules) = match positions.iter().any(is_before) {
+                true => ("handled", "the ledger", entry.map(of_entry).into_iter().collect()),
+                false => (WAITS, "the stage's position", Vec::new()),
+            };
+            answers.push(Answer { stage: stage.name.clone(), did, by, modules, input: Vec::new() });
         }
     }
     Ok(answers)
@@ -230,6 +232,10 @@ fn named(ledger: &Ledger, stage: &str, digest: &str) -> Named {
 
 fn print(out: &mut dyn Write, answer: &Answer, pipeline: &Pipeline) -> anyhow::Result<()> {
     let Answer { stage, did, by, modules, input } = answer;
+    if *did == WAITS {
+        writeln!(out, "not handled yet by stage {stage} (known by {by})")?;
+        return Ok(());
+    }
     if modules.is_empty() {
         writeln!(out, "{did} by a module of stage {stage} that is not known")?;
         return Ok(());

@@ -155,6 +155,15 @@ impl Place {
         Ok(self.location.look()?.log())
     }
 
+    /// The same, or none if it is a file that is still to be made.
+    pub(crate) fn look_if_there(&self) -> anyhow::Result<Option<Arc<dyn Log>>> {
+        match self.location.look() {
+            Ok(log) => Ok(Some(log.log())),
+            Err(LogError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The log, to write to it.
     pub(crate) fn writable(&self) -> anyhow::Result<Arc<dyn Log>> {
         // Opening a file would make it, and whoever mistypes a path does not want a log there.

@@ -108,11 +108,14 @@ impl Kept {
         fs::rename(&new, &path)
     }
 
-    /// Why the file of a stage's module became this module, if that was noted.
+    /// Why the file of a stage's module became this module, if that was noted. A note is for once: the same module may be
+    /// asked for again.
     #[must_use]
-    pub fn noted(&self, stage: &str, digest: &str) -> Option<Cause> {
-        let (of, cause): (String, Cause) = serde_json::from_slice(&fs::read(self.note_of(stage)).ok()?).ok()?;
-        (of == digest).then_some(cause)
+    pub fn take_note(&self, stage: &str, digest: &str) -> Option<Cause> {
+        let path = self.note_of(stage);
+        let (of, cause): (String, Cause) = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+        // One that cannot be taken away would be taken again and again.
+        (of == digest && fs::remove_file(&path).is_ok()).then_some(cause)
     }
 
     fn note_of(&self, stage: &str) -> PathBuf {
@@ -176,15 +179,14 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_for_one_module() {
+    fn a_note_is_for_one_module_and_for_once() {
         let folder = tempfile::tempdir().unwrap();
         let kept = Kept::new(folder.path().join("modules"));
-        assert_eq!(kept.noted("s", "a"), None);
+        assert_eq!(kept.take_note("s", "a"), None);
         kept.note("s", "a", Cause::Rollback).unwrap();
-        assert_eq!(
-            [kept.noted("s", "a"), kept.noted("s", "b"), kept.noted("t", "a")],
-            [Some(Cause::Rollback), None, None]
-        );
+        let taken =
+            [("s", "b"), ("t", "a"), ("s", "a"), ("s", "a")].map(|(stage, digest)| kept.take_note(stage, digest));
+        assert_eq!(taken, [None, None, Some(Cause::Rollback), None]);
         assert!(kept.list().unwrap().is_empty());
     }
 

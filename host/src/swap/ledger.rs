@@ -219,7 +219,19 @@ impl Ledger {
     /// What came of a module in a stage last, if it was judged.
     #[must_use]
     pub fn verdict(&self, stage: &str, module: &str) -> Option<&Entry> {
-        self.of_stage(stage).rfind(|entry| entry.module == module)
+        self.of_stage(stage).rfind(|entry| entry.module == module && entry.event != Event::Withdrawn)
+    }
+
+    /// The modules that became live last in a stage, the newest first: one of them runs, and others may come back.
+    #[must_use]
+    pub fn lately(&self, stage: &str, most: usize) -> Vec<&str> {
+        let mut found: Vec<&str> = Vec::new();
+        for entry in self.of_stage(stage).rev().filter(|entry| entry.event == Event::Live) {
+            if found.len() < most && !found.contains(&entry.module.as_str()) {
+                found.push(&entry.module);
+            }
+        }
+        found
     }
 }
 
@@ -257,6 +269,16 @@ mod tests {
         assert_eq!([who(1, 4), who(2, 0)], [None, None]);
         assert_eq!(ledger.live("s").unwrap().module, "b");
         assert_eq!(ledger.verdict("s", "c").unwrap().reason.as_deref(), Some("it trapped"));
+        assert_eq!([ledger.lately("s", 5), ledger.lately("s", 1)], [vec!["b", "a"], vec!["b"]]);
+    }
+
+    #[test]
+    fn a_trial_that_was_ended_early_is_no_verdict() {
+        let entry = |event| Entry::now("s", event, Cause::File, "a", "m.wasm");
+        let ledger = |events: &[Event]| Ledger { entries: events.iter().map(|event| entry(*event)).collect() };
+        assert_eq!(ledger(&[Event::Withdrawn]).verdict("s", "a"), None);
+        let tried_again = ledger(&[Event::Dropped, Event::Withdrawn]);
+        assert_eq!(tried_again.verdict("s", "a").unwrap().event, Event::Dropped);
     }
 
     #[test]

@@ -109,10 +109,13 @@ impl Watched {
         }
     }
 
-    /// Has what the file holds tried, unless it was judged before.
+    /// Has what the file holds tried, unless it was judged before and nobody asks for it again.
     fn consider(&self, bytes: &[u8], judged: &mut String) {
         let digest = digest_of(bytes);
-        if digest == *judged {
+        // Somebody has just asked for it, as whoever deploys does, perhaps again.
+        let noted = || self.workshop.kept.as_ref()?.take_note(&self.director.stage().name, &digest);
+        let asked = if self.is_shadow { None } else { noted() };
+        if digest == *judged && asked.is_none() {
             return;
         }
         judged.clone_from(&digest);
@@ -122,10 +125,9 @@ impl Watched {
             (true, false) => return self.director.withdraw("its file is the live module again"),
             (false, _) => {}
         }
-        let noted = || self.workshop.kept.as_ref()?.noted(&self.director.stage().name, &digest);
         let (cause, trial) = match self.is_shadow {
             true => (Cause::Shadow, Trial::Endless),
-            false => (noted().unwrap_or(Cause::File), Trial::Usual),
+            false => (asked.unwrap_or(Cause::File), Trial::Usual),
         };
         let file = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         offer(&self.director, &self.workshop, (&self.path, bytes), &self.settings, (&file, cause, trial));
