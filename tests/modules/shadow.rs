@@ -74,6 +74,22 @@ fn a_shadow_that_fails_goes_on_and_is_told_of() {
     finish(&folder, running).must_be_exact(&[live]);
 }
 
+/// One that hangs would hold the stream up each time. It is tried again when its file changes.
+#[test]
+fn a_shadow_that_hangs_is_dropped_until_its_file_changes() {
+    let (live, good) = (Version::of(1), Version::of(7));
+    let hangs = "(if (i32.gt_u (global.get $calls) (i32.const 3)) (then (loop $ever (br $ever))))";
+    let folder = shadowed(&Version::doing(5, hangs), "limits = { time_ms = 300 }");
+    let mut running = folder.start(&["run"]);
+    running.await_said("dropped from its trial, the live one goes on");
+    assert!(running.said().contains("took longer than 300 ms"), "{}", running.said());
+    flows(&folder, &mut running, 300);
+    fs::write(folder.path("modules/new"), good.bytes()).expect("written");
+    fs::rename(folder.path("modules/new"), folder.path(SHADOW)).expect("renamed");
+    report(&folder, |other| other["module"] == good.digest().as_str() && other["batches"].as_u64() > Some(10));
+    finish(&folder, running).must_be_exact(&[live]);
+}
+
 #[test]
 fn a_shadow_is_promoted_by_hand_and_not_by_itself() {
     let versions = [1, 2, 3].map(Version::of);

@@ -13,7 +13,7 @@ mod load;
 pub mod stand;
 mod watching;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use host::format::json::{JsonStyle, write_json};
 use host::log::Log;
 use host::log::embedded::EmbeddedLog;
 use host::schema::{Compatibility, FileRegistry, Registry as _, framing};
-use host::swap::{Event, Ledger};
+use host::swap::{Cause, Entry, Event, Ledger};
 
 use crate::support::{Folder, LOG, Running, top, until};
 
@@ -254,6 +254,13 @@ impl Outcome {
         by_version
     }
 
+    /// Each number at least once.
+    #[track_caller]
+    pub fn must_have_all(&self) {
+        let numbers: BTreeSet<i64> = self.made.iter().map(|(number, ..)| *number).collect();
+        assert!(numbers.iter().eq(self.given.keys()), "records are lost");
+    }
+
     /// No version comes after a later one, in any partition.
     #[track_caller]
     pub fn must_only_grow(&self) {
@@ -263,6 +270,12 @@ impl Outcome {
             let earlier = last.insert(partition, *version).unwrap_or(0);
             assert!(earlier <= *version, "partition {partition}: {number} by {version} after {earlier}");
         }
+    }
+
+    /// How often a file became live while records came, by partition.
+    pub fn swaps(&self) -> usize {
+        let is_swap = |entry: &&Entry| entry.event == Event::Live && entry.cause == Cause::File;
+        self.ledger.of_stage(STAGE).filter(is_swap).map(|entry| entry.fences.len()).sum()
     }
 
     /// What happened to a module, in order.
@@ -288,6 +301,12 @@ fn fences(ledger: &Ledger, version: &Version) -> BTreeMap<u32, Vec<i64>> {
         fences.entry(*partition).or_default().push(*offset);
     }
     fences
+}
+
+/// Whether a version has some partition.
+pub fn has_some(log: &dyn Log, pipeline: &str, version: &Version) -> bool {
+    let ledger = Ledger::read(log, &Ledger::topic(pipeline)).expect("readable");
+    !fences(&ledger, version).is_empty()
 }
 
 /// Whether a version has all four partitions. A worker that comes late may leave one out, and go on with the one after it.
