@@ -12,7 +12,7 @@ use host::log::kafka::{Guarantee, KafkaLog, Options};
 use host::log::{Commit, Created, Event, Log, LogError, Member, NewTopic, Session, TopicInfo};
 
 use super::log_keeps_its_promises;
-use super::records::{Reader, Rec, all_kept, batch, kept, new_topic, produce, producer, unkeyed};
+use super::records::{Reader, Rec, all_kept, batch, kept, member, new_topic, produce, producer, unkeyed};
 use crate::support::{services, top};
 
 /// Waiting less for something to come than a broker takes to bring it would be waiting for nothing.
@@ -219,6 +219,27 @@ fn what_retention_takes_before_it_is_read_is_told() {
     let mut later = Reader::of(&log, "g", "t");
     assert_eq!(later.rest().len(), 5);
     assert_eq!(later.skipped, [(0, 2, RECORDS - 5)]);
+}
+
+/// Whoever polls knows of the partition, though it was not assigned again, and must learn that it is gone.
+#[test]
+fn a_partition_that_goes_when_a_step_was_thrown_away_is_told() {
+    let (open, _kept) = at_least_once();
+    let log = open();
+    new_topic(&*log, "t", 2);
+    let join = |worker| Reader::join(&*log, Member { worker, workers: 2, ..member("g", Some("t")) });
+    let mut first = join(0);
+    first.settle(2);
+    let mut second = join(1);
+    let until = Instant::now() + Duration::from_secs(60);
+    // The group asks for one of them, and it is not answered yet.
+    while first.session.attend().unwrap() {
+        assert!(Instant::now() < until, "the second is not let in");
+        second.poll(1, Duration::ZERO);
+    }
+    first.abort();
+    let event = first.session.poll(1, Duration::from_secs(10)).unwrap();
+    assert!(matches!(event, Event::Revoked { lost: false, .. }), "{event:?}");
 }
 
 #[test]

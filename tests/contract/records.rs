@@ -1,6 +1,6 @@
 //! Records as the tests of a log write and compare them, and a reader that checks the order of all it is handed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -139,6 +139,8 @@ pub struct Reader {
     pub session: Box<dyn Session>,
     /// Position and state of each partition as they were assigned.
     pub assigned: BTreeMap<u32, (i64, Option<Bytes>)>,
+    /// Those that were assigned and not revoked, the last step thrown away or not.
+    known: BTreeSet<u32>,
     /// What was noted beside the position of each.
     pub notes: BTreeMap<u32, Option<String>>,
     /// Where to read on, of the partitions of which records were taken since the last commit.
@@ -161,7 +163,8 @@ impl Reader {
     fn new(session: Box<dyn Session>) -> Self {
         let (assigned, positions, expected) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (notes, waiting) = (BTreeMap::new(), VecDeque::new());
-        Self { session, assigned, notes, positions, expected, waiting, skipped: Vec::new() }
+        let (known, skipped) = (BTreeSet::new(), Vec::new());
+        Self { session, assigned, known, notes, positions, expected, waiting, skipped }
     }
 
     /// Polls once. False if nothing came.
@@ -171,10 +174,12 @@ impl Reader {
             Event::Assigned { partition, position, note, state } => {
                 self.notes.insert(partition, note);
                 assert!(self.assigned.insert(partition, (position, state)).is_none(), "assigned twice");
+                self.known.insert(partition);
                 self.expected.insert(partition, position);
             }
             Event::Revoked { partition, .. } => {
-                assert!(self.assigned.remove(&partition).is_some(), "revoked, but never assigned");
+                assert!(self.known.remove(&partition), "revoked, but never assigned");
+                self.assigned.remove(&partition);
                 // What was not committed is for the next member.
                 self.waiting.retain(|got| got.partition != partition);
                 self.positions.remove(&partition);

@@ -164,7 +164,8 @@ pub enum Event {
         /// The state committed last, if any was.
         state: Option<Bytes>,
     },
-    /// The partition is no longer this member's. If it is not `lost`, a commit is still possible before the next poll.
+    /// The partition is no longer this member's. If it is not `lost`, a commit is still possible before the next poll. It may
+    /// be one that was not assigned again since a step was thrown away.
     Revoked {
         /// The partition.
         partition: u32,

@@ -59,6 +59,8 @@ struct Partition {
     next: i64,
     /// What retention took before it was read, to be told: from where to where.
     skipped: Option<(i64, i64)>,
+    /// Whether it was announced as assigned, the step since then thrown away or not.
+    is_told: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -238,7 +240,7 @@ impl Input {
         let (group, topic) = (&self.group, &self.topic);
         tracing::warn!(group, topic, "shut out by a member of the same group.instance.id, or as if so; joining again");
         let (queue, consumer) = joined(&self.cluster, &self.topic, &self.group, self.worker)?;
-        let is_told = |(number, partition): (&u32, &Partition)| (partition.stage == Stage::Reading).then_some(*number);
+        let is_told = |(number, partition): (&u32, &Partition)| partition.is_told.then_some(*number);
         let announce = self.partitions.iter().filter_map(is_told).collect();
         let partitions = self.partitions.keys().copied().collect();
         self.close();
@@ -257,10 +259,9 @@ impl Input {
             Some(Change::Assigned(partitions)) => {
                 // ## gone => Given
                 for partition in &partitions {
-                    self.partitions.insert(
-                        *partition,
-                        Partition { stage: Stage::Given, note: None, state: None, next: 0, skipped: None },
-                    );
+                    let (stage, is_told) = (Stage::Given, false);
+                    let given = Partition { stage, note: None, state: None, next: 0, skipped: None, is_told };
+                    self.partitions.insert(*partition, given);
                 }
                 if partitions.is_empty() {
                     // Nothing to find out, but librdkafka waits all the same.
@@ -269,8 +270,8 @@ impl Input {
                 Ok(true)
             }
             Some(Change::Revoked { partitions, lost }) => {
-                let is_reading = |p: &&u32| self.partitions.get(p).is_some_and(|p| p.stage == Stage::Reading);
-                let announce = partitions.iter().filter(is_reading).copied().collect();
+                let is_told = |p: &&u32| self.partitions.get(p).is_some_and(|p| p.is_told);
+                let announce = partitions.iter().filter(is_told).copied().collect();
                 self.waiting.retain(|(partition, _)| !partitions.contains(partition));
                 self.leaving = Some(Leaving { partitions, announce, lost, is_asked: true });
                 Ok(true)
@@ -310,7 +311,7 @@ impl Input {
         };
         if let Some(partition) = self.partitions.get_mut(&number) {
             // ## Placed => Reading
-            partition.stage = Stage::Reading;
+            (partition.stage, partition.is_told) = (Stage::Reading, true);
             partition.state = Some(state.clone());
             partition.next = position;
         }
