@@ -28,8 +28,6 @@ var (
 	isDue bool
 	// Large pieces, until their call has begun.
 	large [][]byte
-	// What an answer consists of, until the host has read it.
-	answer []unsafe.Pointer
 	// The heap is collected when it is larger than this.
 	limitBytes uint64 = minHeapBytes
 	heap              = []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
@@ -87,16 +85,17 @@ func Unpin() {
 	limitBytes = max(minHeapBytes, 2*heap[0].Value.Uint64())
 }
 
-// Pinner keeps an answer alive until the host has read it. Nothing moves in Go's heap, so that is all it has to do.
-type Pinner struct{}
+// Pinner keeps memory alive: an answer, until the host has read it. Nothing moves in Go's heap, so that is all it has to do. Each
+// keeps its own: the generated code has one that never lets go, for what it knows by its address alone.
+type Pinner struct{ kept []unsafe.Pointer }
 
 // Pin keeps what this points to.
-func (*Pinner) Pin(pointer unsafe.Pointer) { answer = append(answer, pointer) }
+func (p *Pinner) Pin(pointer unsafe.Pointer) { p.kept = append(p.kept, pointer) }
 
 // Unpin is called when the host has read the answer.
-func (*Pinner) Unpin() {
-	clear(answer)
-	answer = answer[:0]
+func (p *Pinner) Unpin() {
+	clear(p.kept)
+	p.kept = p.kept[:0]
 }
 
 // Allocate is memory for an answer.

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"runtime"
 	"testing"
 	"unsafe"
 )
@@ -41,4 +42,28 @@ func TestWhatTheModuleKeepsOutlivesTheCall(t *testing.T) {
 			t.Fatalf("%d is %q", i, text)
 		}
 	}
+}
+
+// The generated code has the place of its results as a number, which does not keep it alive.
+func TestWhatIsKeptForGoodOutlivesAnswersAndTheCollector(t *testing.T) {
+	const mark = 0x5eed5eed5eed5eed
+	var forGood, forAnAnswer Pinner
+	area := uintptr(Allocate(&forGood, 12, 4))
+	words := func() *[2]uint64 { return *(**[2]uint64)(unsafe.Pointer(&area)) }
+	*words() = [2]uint64{mark, mark}
+	var others []unsafe.Pointer
+	for range 4 {
+		forAnAnswer.Pin(Allocate(&forAnAnswer, 100, 8))
+		forAnAnswer.Unpin()
+		runtime.GC()
+		for range 100_000 {
+			others = append(others, Allocate(&Pinner{}, 12, 4))
+			*(*[2]uint64)(others[len(others)-1]) = [2]uint64{1, 2}
+		}
+	}
+	if *words() != [2]uint64{mark, mark} {
+		t.Fatalf("it is %x", *words())
+	}
+	runtime.KeepAlive(others)
+	runtime.KeepAlive(&forGood)
 }
