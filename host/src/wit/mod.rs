@@ -22,7 +22,8 @@ pub struct Options {
     pub package: Option<String>,
     /// Fields to leave out: `field` of the schema's own record, or `Record.field` (short or full name) of any.
     pub omit: Vec<String>,
-    /// Have whole numbers of 64 bits that are no times go as text, for a language that holds them as doubles.
+    /// Have whole numbers of 64 bits go as text, for a language that holds them as doubles; but not times in milli- or
+    /// microseconds, which are exact there.
     pub longs_as_text: bool,
 }
 
@@ -186,9 +187,16 @@ pub fn generate_new(schema: &Schema, options: &Options, world: NewWorld<'_>) -> 
     let NewWorld { name, is_analyzer, field } = world;
     let package = checked_package(&format!("local:{name}"))?;
     let mut types = Types::new(schema, &options.omit).longs_as_text(options.longs_as_text);
+    let field = field.and_then(|field| names::wit_name(field).ok());
+    // The templates write the answer's name as it is, so a type of the schema with that name gets another.
+    let answer = match (is_analyzer, &field) {
+        (true, _) => Some("row"),
+        (false, Some(_)) => Some("change"),
+        (false, None) => None,
+    };
+    answer.into_iter().for_each(|name| types.reserve_name(name));
     let record = types.root()?;
     let input = names::escape(&record).into_owned();
-    let field = field.and_then(|field| names::wit_name(field).ok());
     let interface = types.finish()?;
     let (answer, uses, functions) = match (is_analyzer, &field) {
         (false, Some(field)) => (

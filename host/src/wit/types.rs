@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use bespoke_boundary::branch_name;
 use bespoke_boundary::names;
-use bespoke_boundary::schema::{Enum, Kind, Record, Schema, TypeId};
+use bespoke_boundary::schema::{Enum, Kind, Logical, Record, Schema, TypeId};
 
 use super::{FUNCTIONS, WitError};
 
@@ -17,6 +17,10 @@ const FORBIDDEN: [char; 17] = [
     '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
     '\u{149}', '\u{673}', '\u{f77}', '\u{f79}', '\u{17a3}', '\u{17a4}', '\u{17b4}', '\u{17b5}',
 ];
+
+/// Names that the bindings of a language, or the template of a new module, give to something else.
+const MEANT: [&str; 13] =
+    ["cell", "err", "gen", "guest", "module", "none", "ok", "option", "result", "self", "some", "string", "vec"];
 
 /// Writes the definitions of one schema.
 pub(super) struct Types<'a> {
@@ -69,7 +73,7 @@ impl<'a> Types<'a> {
         }
     }
 
-    /// Whether whole numbers of 64 bits that are no times go as text.
+    /// Whether whole numbers of 64 bits that a double may not hold go as text.
     pub fn longs_as_text(self, longs_as_text: bool) -> Self {
         Self { longs_as_text, ..self }
     }
@@ -82,6 +86,11 @@ impl<'a> Types<'a> {
         };
         let name = self.record(root, record)?.ok_or_else(|| WitError::Empty(record.name.full.clone()))?;
         Ok(name)
+    }
+
+    /// Keeps a name from being that of a type.
+    pub fn reserve_name(&mut self, name: &str) {
+        self.taken.insert(name.to_owned());
     }
 
     /// A name that no type has, taken from now on.
@@ -118,7 +127,7 @@ impl<'a> Types<'a> {
             Kind::Null => None,
             Kind::Boolean => Some("bool".to_owned()),
             Kind::Int => Some("s32".to_owned()),
-            Kind::Long if self.longs_as_text && self.schema.get(ty).logical.is_none() => Some("string".to_owned()),
+            Kind::Long if self.longs_as_text && !self.fits_double(ty) => Some("string".to_owned()),
             Kind::Long => Some("s64".to_owned()),
             Kind::Float => Some("f32".to_owned()),
             Kind::Double => Some("f64".to_owned()),
@@ -136,6 +145,14 @@ impl<'a> Types<'a> {
                 None => self.record(ty, record)?.map(|name| names::escape(&name).into_owned()),
             },
         })
+    }
+
+    /// Whether a long is a time of which those that people mean are below 2^53. Nanoseconds since 1970 were beyond it in April
+    /// of that year.
+    fn fits_double(&self, ty: TypeId) -> bool {
+        use Logical::{LocalTimestampMicros, LocalTimestampMillis, TimeMicros, TimestampMicros, TimestampMillis};
+        let times = [TimeMicros, TimestampMillis, TimestampMicros, LocalTimestampMillis, LocalTimestampMicros];
+        self.schema.get(ty).logical.is_some_and(|logical| times.contains(&logical))
     }
 
     fn record(&mut self, ty: TypeId, record: &Record) -> Result<Option<String>, WitError> {
@@ -252,9 +269,7 @@ impl<'a> Types<'a> {
     fn type_name(&mut self, full: &str, kind: &str) -> String {
         let short = full.rsplit('.').next().unwrap_or(full);
         let short = names::wit_name(short).ok();
-        // Rust's bindings cannot hold these two.
-        let short =
-            short.map(|name| if matches!(name.as_str(), "self" | "gen") { format!("{name}-{kind}") } else { name });
+        let short = short.map(|name| if MEANT.contains(&&*name) { format!("{name}-{kind}") } else { name });
         let qualified = names::wit_name(&full.replace('.', "_")).ok();
         for name in [&short, &qualified].into_iter().flatten() {
             if self.taken.insert(name.clone()) {
