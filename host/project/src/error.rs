@@ -54,6 +54,16 @@ pub enum ProjectError {
         /// The language.
         language: &'static str,
     },
+    /// A module whose name means something else in its language.
+    #[error("`{name}` cannot be the name of a module in {language}: {why}; choose another, such as `{name}-check`")]
+    Taken {
+        /// The name, of the world or in `go.mod`.
+        name: String,
+        /// The language.
+        language: &'static str,
+        /// What it means.
+        why: &'static str,
+    },
     /// The generator of bindings refuses the WIT.
     #[error("no bindings can be made for `{path}`", path = path.display())]
     Bindings {

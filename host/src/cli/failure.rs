@@ -133,11 +133,9 @@ fn is_usage(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Whether the folder of a module is not one. That its source is refused, or a tool is missing, is a failure.
 fn is_wrong_project(error: &ProjectError) -> bool {
-    use ProjectError::{Bindings, Exists, Name, NoModule, Several, Wit, World};
-    matches!(
-        error,
-        NoModule { .. } | Several { .. } | Wit { .. } | World { .. } | Name { .. } | Bindings { .. } | Exists { .. }
-    )
+    use ProjectError::{Bindings, Exists, Name, NoModule, Several, Taken, Wit, World};
+    let is_wrong_folder = matches!(error, NoModule { .. } | Several { .. } | Exists { .. });
+    is_wrong_folder || matches!(error, Wit { .. } | World { .. } | Name { .. } | Taken { .. } | Bindings { .. })
 }
 
 /// Whether another file must be named, or other things written into it.
