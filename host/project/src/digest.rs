@@ -5,18 +5,29 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::{ProjectError, files, sources::Sources};
+use super::{Generated, ProjectError, files, sources::Sources};
 
 /// Where the digests of the last build are, in the folder of the bindings.
 const NOTE: &str = ".built";
 
-/// The digest of all that goes into a component: the sources, and the version of this program and so of its tools.
-pub(super) fn of_sources(dir: &Path, output: &Path, world: &str) -> Result<String, ProjectError> {
+/// The digest of all that goes into a component: the sources, what is generated beside them, the helpers among it, and the
+/// versions of this program and its tools.
+pub(super) fn of_sources(
+    dir: &Path,
+    output: &Path,
+    world: &str,
+    generated: &Generated,
+) -> Result<String, ProjectError> {
     let sources = Sources::of(dir, output);
     let sources = sources.map_err(|source| ProjectError::File { path: dir.to_owned(), source })?;
     let mut hasher = Sha256::new();
     for part in [env!("CARGO_PKG_VERSION"), super::tools::VERSIONS, world] {
         add(&mut hasher, part.as_bytes());
+    }
+    add(&mut hasher, &(generated.len() as u64).to_le_bytes());
+    for (path, bytes) in generated {
+        add(&mut hasher, path.as_bytes());
+        add(&mut hasher, bytes);
     }
     for (path, digest) in sources.iter() {
         add(&mut hasher, path.as_os_str().as_encoded_bytes());
@@ -54,4 +65,24 @@ fn add(hasher: &mut Sha256, part: &[u8]) {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_and_what_is_generated_both_make_another_component() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path();
+        fs::write(dir.join("module.c"), "int a;").expect("written");
+        let helpers = |text: &str| vec![("bespoke.h".to_owned(), text.as_bytes().to_vec())];
+        let digest = |generated: &Generated| of_sources(dir, &dir.join("m.wasm"), "m", generated).expect("readable");
+        let first = digest(&helpers("int b;"));
+        assert_eq!(digest(&helpers("int b;")), first);
+        assert_ne!(digest(&helpers("int c;")), first);
+        assert_ne!(digest(&Vec::new()), first);
+        fs::write(dir.join("module.c"), "int d;").expect("written");
+        assert_ne!(digest(&helpers("int b;")), first);
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::process::Command;
 
-use super::{Project, ProjectError, Tools, absolute, component, files, tools};
+use super::{Generated, Language, Project, ProjectError, Tools, absolute, component, files, tools};
 
 /// Our own runtime, as the generated code calls it, and the helpers: paths in `bindings/`.
 const SDK: [(&str, &str); 4] = [
@@ -15,14 +15,22 @@ const SDK: [(&str, &str); 4] = [
     ("runtime/realloc.go", include_str!("../../../guests/sdk/go/runtime/realloc.go")),
     ("bespoke/bespoke.go", include_str!("../../../guests/sdk/go/bespoke/bespoke.go")),
 ];
+/// Module paths by which Go finds something else: the packages of its library whose names are one word, and what the `go`
+/// command means by other words.
+const KEPT: [&str; 47] = [
+    "all", "bufio", "builtin", "bytes", "cmd", "cmp", "context", "crypto", "embed", "encoding", "errors", "expvar",
+    "flag", "fmt", "hash", "html", "image", "io", "iter", "log", "main", "maps", "math", "mime", "net", "os", "path",
+    "plugin", "reflect", "regexp", "runtime", "slices", "sort", "std", "strconv", "strings", "structs", "sync",
+    "syscall", "testing", "time", "tool", "unicode", "unique", "unsafe", "weak", "work",
+];
 const CURE: &str = "install Go 1.24 or later (https://go.dev/dl; on Debian and Ubuntu: apt install golang-go)";
 
-/// Writes the packages that the author's one uses, and the program around it.
-pub(super) fn bindings(project: &Project) -> Result<(), ProjectError> {
+/// The packages that the author's one uses, and the program around it.
+pub(super) fn bindings(project: &Project) -> Result<Generated, ProjectError> {
     let options =
         wit_bindgen_go::Opts { format: wit_bindgen_go::Format::False, quiet: true, ..wit_bindgen_go::Opts::default() };
     let module = module_path(project)?;
-    let bindings = project.bindings();
+    let mut generated = Generated::new();
     for (name, bytes) in project.generate(options.build())?.iter() {
         let path = match name {
             "go.mod" => continue,
@@ -30,12 +38,10 @@ pub(super) fn bindings(project: &Project) -> Result<(), ProjectError> {
             name => name,
         };
         let text = placed(&String::from_utf8_lossy(bytes), &module);
-        files::write(&bindings.join(path), text.as_bytes())?;
+        generated.push((path.to_owned(), text.into_bytes()));
     }
-    for (path, text) in SDK {
-        files::write(&bindings.join(path), text.as_bytes())?;
-    }
-    Ok(())
+    generated.extend(SDK.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())));
+    Ok(generated)
 }
 
 /// Compiles, and makes the component.
@@ -87,8 +93,36 @@ fn module_path(project: &Project) -> Result<String, ProjectError> {
     let text = String::from_utf8_lossy(&text);
     let name = text.lines().find_map(|line| line.trim().strip_prefix("module "));
     let name = name.map(|name| name.trim().trim_matches('"').to_owned());
-    name.ok_or_else(|| ProjectError::Failed {
+    let name = name.ok_or_else(|| ProjectError::Failed {
         tool: "go".to_owned(),
         output: format!("`{}` names no module", path.display()),
-    })
+    })?;
+    if KEPT.contains(&&*name) {
+        let why = "it means a package of Go's own, or a program";
+        return Err(ProjectError::Taken { name, language: Language::Go.name(), why });
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_packages_that_go_has_itself_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let put = |path: &str, text: &str| files::write(&folder.path().join(path), text.as_bytes()).expect("written");
+        put("wit/m.wit", "package local:m; world m { export process: func(); }");
+        let written = |name: &str| {
+            put("go.mod", &format!("module {name}\n\ngo 1.24\n"));
+            Project::open(folder.path(), None).expect("a project").write_bindings()
+        };
+        for name in ["main", "sort", "time"] {
+            let error = written(name).expect_err("a name that is taken").to_string();
+            assert!(error.starts_with(&format!("`{name}` cannot be the name of a module in go: ")), "{error}");
+        }
+        for name in ["price_check", "text", "example.com/sort"] {
+            written(name).expect("a name like others");
+        }
+    }
 }

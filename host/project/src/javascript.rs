@@ -5,7 +5,7 @@ use std::process::Command;
 use heck::ToLowerCamelCase;
 use wit_bindgen_core::wit_parser::WorldItem;
 
-use super::{Language, Project, ProjectError, Tools, absolute, files};
+use super::{Generated, Language, Project, ProjectError, Tools, absolute, files};
 
 mod types;
 
@@ -14,14 +14,15 @@ const SDK_TYPES: &[u8] = include_bytes!("../../../guests/sdk/javascript/bespoke.
 /// The language that QuickJS runs.
 const ES: &str = "es2023";
 
-/// Writes the types of the world as QuickJS really gives them, and the helpers.
-pub(super) fn bindings(project: &Project) -> Result<(), ProjectError> {
+/// The types of the world as QuickJS really gives them, and the helpers.
+pub(super) fn bindings(project: &Project) -> Generated {
     let types = types::of(&project.resolve, project.world);
-    let bindings = project.bindings();
-    files::write(&bindings.join(format!("{}.d.ts", project.world())), types.world.as_bytes())?;
-    files::write(&bindings.join("imports.d.ts"), types.imports.as_bytes())?;
-    files::write(&bindings.join("bespoke.js"), SDK)?;
-    files::write(&bindings.join("bespoke.d.ts"), SDK_TYPES)
+    vec![
+        (format!("{}.d.ts", project.world()), types.world.into_bytes()),
+        ("imports.d.ts".to_owned(), types.imports.into_bytes()),
+        ("bespoke.js".to_owned(), SDK.to_vec()),
+        ("bespoke.d.ts".to_owned(), SDK_TYPES.to_vec()),
+    ]
 }
 
 /// Checks, bundles, and makes the component.

@@ -36,6 +36,9 @@ const BINDINGS: &str = "bindings";
 /// Where the WIT is, inside the folder.
 const WIT: &str = "wit";
 
+/// Files in the folder of the bindings, by their paths there.
+type Generated = Vec<(String, Vec<u8>)>;
+
 /// A language that modules are written in here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
@@ -186,14 +189,7 @@ impl Project {
     /// # Errors
     /// If a file cannot be written.
     pub fn write_bindings(&self) -> Result<(), ProjectError> {
-        files::write(&self.bindings().join(".gitignore"), b"*\n")?;
-        match self.language {
-            Language::Go => go::bindings(self),
-            Language::C => c::bindings(self),
-            Language::Javascript | Language::Typescript => javascript::bindings(self),
-            Language::Python => python::bindings(self),
-            Language::Rust => rust::bindings(self),
-        }
+        self.written().map(drop)
     }
 
     /// The same, with what takes a tool.
@@ -214,8 +210,8 @@ impl Project {
     pub fn build(&self, tools: &Tools<'_>, output: &Path) -> Result<Built, ProjectError> {
         files::write(&self.bindings().join(".gitignore"), b"*\n")?;
         let _lock = tools.lock_bindings(&self.bindings())?;
-        self.write_bindings()?;
-        let sources = digest::of_sources(&self.dir, output, self.world())?;
+        let generated = self.written()?;
+        let sources = digest::of_sources(&self.dir, output, self.world(), &generated)?;
         // Cargo knows by itself, and better: of crates elsewhere too.
         let knows_itself = self.language == Language::Rust;
         if !knows_itself && digest::is_built(&self.bindings(), &sources, output) {
@@ -223,7 +219,7 @@ impl Project {
         }
         let bytes = match self.language {
             Language::Go => go::build(self, tools)?,
-            Language::C => c::build(self, tools)?,
+            Language::C => c::build(self, tools, &generated)?,
             Language::Javascript | Language::Typescript => javascript::build(self, tools)?,
             Language::Python => python::build(self, tools)?,
             Language::Rust => rust::build(self, tools)?,
@@ -239,12 +235,37 @@ impl Project {
     /// Whether a component was made of other sources than those that are there now, as far as that can be told.
     #[must_use]
     pub fn is_stale(&self, output: &Path) -> bool {
-        let sources = digest::of_sources(&self.dir, output, self.world());
+        let generated = self.generated();
+        let sources = generated.and_then(|generated| digest::of_sources(&self.dir, output, self.world(), &generated));
         sources.is_ok_and(|sources| digest::is_stale(&self.bindings(), &sources, output))
     }
 
     fn bindings(&self) -> PathBuf {
         self.dir.join(BINDINGS)
+    }
+
+    /// What stands beside the source, as far as that takes no tool of others: the bindings and the helpers.
+    fn generated(&self) -> Result<Generated, ProjectError> {
+        match self.language {
+            Language::Go => go::bindings(self),
+            Language::C => c::bindings(self),
+            Language::Javascript | Language::Typescript => Ok(javascript::bindings(self)),
+            Language::Python => Ok(python::bindings(self)),
+            Language::Rust => Ok(rust::bindings()),
+        }
+    }
+
+    /// Writes that.
+    fn written(&self) -> Result<Generated, ProjectError> {
+        let generated = self.generated()?;
+        if self.language == Language::Python {
+            python::make_room(self, &generated)?;
+        }
+        files::write(&self.bindings().join(".gitignore"), b"*\n")?;
+        for (path, bytes) in &generated {
+            files::write(&self.bindings().join(path), bytes)?;
+        }
+        Ok(generated)
     }
 
     /// The WIT, for tools that read it themselves. Paths are absolute, as tools run in folders of their own.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{Project, ProjectError, Tools, absolute, files};
+use super::{Generated, Project, ProjectError, Tools, absolute, files};
 
 mod stubs;
 
@@ -17,17 +17,19 @@ const TYPES: &str = "types";
 /// A file that componentize-py writes beside its types, and nobody needs with ours.
 const THEIRS: &str = "poll_loop.py";
 
-/// Writes the helpers, which are on the module's path, and the types for editors and tests.
-pub(super) fn bindings(project: &Project) -> Result<(), ProjectError> {
-    files::write(&project.bindings().join("sdk").join("bespoke.py"), SDK)?;
-    let Some(stubs) = stubs::of(&project.resolve, project.world) else { return Ok(()) };
-    if project.bindings().join(TYPES).join(THEIRS).exists() {
-        remove_types(project)?;
-    }
-    for (path, text) in stubs {
-        files::write(&project.bindings().join(TYPES).join(path), text.as_bytes())?;
-    }
-    Ok(())
+/// The helpers, which are on the module's path, and the types for editors and tests.
+pub(super) fn bindings(project: &Project) -> Generated {
+    let mut generated = vec![("sdk/bespoke.py".to_owned(), SDK.to_vec())];
+    let stubs = stubs::of(&project.resolve, project.world).into_iter().flatten();
+    generated.extend(stubs.map(|(path, text)| (format!("{TYPES}/{path}"), text.into_bytes())));
+    generated
+}
+
+/// Removes the types of componentize-py where ours take their place.
+pub(super) fn make_room(project: &Project, generated: &Generated) -> Result<(), ProjectError> {
+    let has_ours = generated.iter().any(|(path, _)| path.starts_with(TYPES));
+    let has_theirs = project.bindings().join(TYPES).join(THEIRS).exists();
+    if has_ours && has_theirs { remove_types(project) } else { Ok(()) }
 }
 
 /// Has componentize-py write the types that are not written without it.

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Project, ProjectError, Tools, files, tools};
+use super::{Generated, Project, ProjectError, Tools, files, tools};
 
 const SDK: &[u8] = include_bytes!("../../../guests/sdk/rust/bespoke.rs");
 const TARGET: &str = "wasm32-wasip2";
 const CURE: &str = "install Rust from https://rustup.rs";
 
-/// Writes the helpers, which a module has in it if it says so. The types are those of a macro.
-pub(super) fn bindings(project: &Project) -> Result<(), ProjectError> {
-    files::write(&project.bindings().join("bespoke.rs"), SDK)
+/// The helpers, which a module has in it if it says so. The types are those of a macro.
+pub(super) fn bindings() -> Generated {
+    vec![("bespoke.rs".to_owned(), SDK.to_vec())]
 }
 
 /// Has cargo build the package, and finds the component.

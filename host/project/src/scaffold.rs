@@ -216,7 +216,7 @@ fn extras(plan: &Plan<'_>) -> Vec<(&'static str, String)> {
         Language::Rust => {
             vec![("Cargo.toml", include_str!("../templates/Cargo.toml.txt").replace("@name@", name))]
         }
-        Language::C => vec![("compile_flags.txt", "-std=c17\n-Wall\n-Wextra\n-Ibindings\n".to_owned())],
+        Language::C => vec![("compile_flags.txt", "-std=c17\n-Wall\n-Wextra\n-iquote\nbindings\n".to_owned())],
         Language::Javascript => Vec::new(),
     }
 }
