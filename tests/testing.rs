@@ -278,10 +278,43 @@ fn a_case_is_made_of_the_newest_records_of_a_topic() {
         &again[1..],
         "error: `cases/captured` is there already\nhint: give the new case another name, with --case NAME",
     );
+    // The same from a container file, which has the schema in it; without a module that was told of one, it is not needed.
+    let container = ["topics", "read", "in", "--until-end", "--format", "avro", "--out", "cases/container/input.avro"];
+    case(&folder, "container", &[]);
+    folder.host(&container).must_end(0);
+    folder.host(&["test", PROCESSOR, "--cases", "cases", "--case", "container", "--bless"]).must_end(0);
+    folder.host(&["test", PROCESSOR, "--cases", "cases", "--case", "container"]).must_end(0);
+    assert_eq!(read(&folder, "container/expected.jsonl").lines().count(), 19);
+    assert!(read(&folder, "container/expected.jsonl").ends_with(&expected), "{expected}");
+    assert_eq!(read(&folder, "container/dead-letters.jsonl").lines().count(), 1);
     // With a name, all there are, and run at once.
     folder.host(&[&again[..], &["--case", "all", "--bless", "--log", "log.db"]].concat()).must_end(0);
     assert_eq!(read(&folder, "all/expected.jsonl").lines().count(), 19);
     assert_eq!(read(&folder, "all/dead-letters.jsonl").lines().count(), 1);
+}
+
+#[test]
+fn a_report_of_an_earlier_run_does_not_outlive_cases_that_cannot_be_run() {
+    let folder = folder();
+    case(&folder, "one", &[("input.jsonl", &product("a", 1.0))]);
+    let run = ["test", PROCESSOR, "--cases", "cases", "--junit", "report.xml"];
+    folder.host(&[&run[..], &["--bless"]].concat()).must_end(0);
+    let report = || fs::read_to_string(folder.path("report.xml")).expect("a report");
+    assert!(report().contains("failures=\"0\" errors=\"0\""), "{}", report());
+    case(&folder, "one", &[("input.jsonl", "{\"id\":\"a\"}\n")]);
+    let ended = folder.host(&run);
+    ended.must_end(64);
+    let said = "record 1: field `name` is missing, and has no default";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    assert!(
+        report().contains("tests=\"1\" failures=\"0\" errors=\"1\"") && report().contains("<error "),
+        "{}",
+        report()
+    );
+    assert!(report().contains(said), "{}", report());
+    // There is not even a module.
+    folder.host(&["test", "none.wasm", "--junit", "report.xml"]).must_end(64);
+    assert!(report().contains("there is no `none.wasm`"), "{}", report());
 }
 
 #[test]

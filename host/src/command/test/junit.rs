@@ -22,6 +22,24 @@ pub(super) fn write(path: &Path, module: &str, reports: &[Report]) -> Result<()>
     std::fs::write(path, xml(module, reports)).with_context(|| format!("`{}` cannot be written", path.display()))
 }
 
+/// Writes the file for cases that could not be run.
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn write_error(path: &Path, why: &str) -> Result<()> {
+    std::fs::write(path, of_error(why)).with_context(|| format!("`{}` cannot be written", path.display()))
+}
+
+fn of_error(why: &str) -> String {
+    let (first, all) = (escaped(why.lines().next().unwrap_or_default()), escaped(why));
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"host test\" tests=\"1\" \
+         failures=\"0\" errors=\"1\" skipped=\"0\" time=\"0.000\">\n<testcase classname=\"host test\" \
+         name=\"cases\" time=\"0.000\">\n<error message=\"{first}\" type=\"error\">{all}</error>\n</testcase>\n\
+         </testsuite>\n</testsuites>\n"
+    )
+}
+
 fn xml(module: &str, reports: &[Report]) -> String {
     let failures = reports.iter().filter(|report| report.failure.is_some()).count();
     let all: Duration = reports.iter().map(|report| report.took).sum();

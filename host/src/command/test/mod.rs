@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use super::sandbox;
-use crate::cli::failure::Usage;
+use crate::cli::failure::{Usage, causes};
 use crate::cli::place::PlaceArguments;
 use crate::module::{Limits, Module, THREAD_STACK_BYTES, VirtualTime};
 use case::Case;
@@ -70,6 +70,18 @@ pub struct TestArgs {
 /// # Errors
 /// If the module or a case cannot be used.
 pub fn test(args: &TestArgs, out: &mut dyn Write) -> Result<bool> {
+    let tested = capture_or_run(args, out);
+    // The report of an earlier run would tell that all is well.
+    if let (Err(error), Some(path)) = (&tested, &args.junit) {
+        let why = causes(error.chain()).join("\nbecause: ");
+        if let Err(error) = junit::write_error(path, &why) {
+            tracing::warn!("{error:#}");
+        }
+    }
+    tested
+}
+
+fn capture_or_run(args: &TestArgs, out: &mut dyn Write) -> Result<bool> {
     let project = Project::find(args.target.as_deref(), args.module.as_deref(), args.cases.as_deref())?;
     if let Some(topic) = &args.capture {
         let name = match args.case.as_slice() {
