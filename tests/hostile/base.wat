@@ -1,6 +1,7 @@
 ;; A module that lets every record pass, with every export that a module can have and what a module can import. hostile.rs puts
-;; an attack in the place of one of AT-START, AT-CONFIGURE, AT-RESTORE, AT-PROCESS (on a record of quantity 13), AT-SNAPSHOT,
-;; AT-REALLOC (on each allocation for the module's arguments) and AT-RETURN (when the host has read an answer).
+;; an attack in the place of one of AT-START, AT-CONFIGURE, AT-RESTORE, AT-PROCESS and AT-ANALYZE (on a record of quantity 13),
+;; AT-SNAPSHOT, AT-REALLOC (on each allocation for the module's arguments) and AT-RETURN (when the host has read an answer). A
+;; module has one of `process` and `analyze`: the second takes the place of the first where it is attacked.
 (component
   (import "wasi:logging/logging@0.1.0-draft" (instance $logging
     (type $level' (enum "trace" "debug" "info" "warn" "error" "critical"))
@@ -122,6 +123,20 @@
       (i32.store (i32.const 64) (i32.const 32768))
       (i32.store (i32.const 68) (local.get $len))
       (i32.const 64))
+    (func (export "analyze") (param $records i32) (param $len i32) (result i32)
+      (local $i i32)
+      (block $end
+        (loop $next
+          (br_if $end (i32.ge_u (local.get $i) (local.get $len)))
+          (if (i32.eq (i32.load (i32.add (local.get $records) (i32.mul (local.get $i) (i32.const 4)))) (i32.const 13))
+            (then (;AT-ANALYZE;)))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br $next)))
+      ;; The records are the rows.
+      (i32.store (i32.const 64) (local.get $records))
+      (i32.store (i32.const 68) (local.get $len))
+      (global.set $free (i32.const 4096))
+      (i32.const 64))
     (func (export "cabi_post_process") (param i32)
       (;AT-RETURN;)))
   (core instance $running (instantiate $code
@@ -152,5 +167,8 @@
   (type $passes (list bool))
   (func $process (param "records" $products) (result $passes)
     (canon lift (core func $running "process") (memory (core memory $memory "memory"))
+      (realloc (core func $running "cabi_realloc")) (post-return (core func $running "cabi_post_process"))))
+  (func $analyze (param "records" $products) (result $products)
+    (canon lift (core func $running "analyze") (memory (core memory $memory "memory"))
       (realloc (core func $running "cabi_realloc")) (post-return (core func $running "cabi_post_process"))))
   (export "process" (func $process)))
