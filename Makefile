@@ -12,9 +12,9 @@ MODULES := $(EXAMPLE)/modules
 TOOLS := $(or $(BESPOKE_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/bespoke/tools)
 # Built modules. Given to cargo by name, so that the benches and tests find them whatever the environment says.
 GUESTS := guests/target
-# The reference modules in every language, by language and name.
+# The reference modules in every language, by language and name. A language is a folder with these modules.
 BUILT := guests/built
-LANGUAGES := python typescript go c
+LANGUAGES := $(patsubst guests/%/processor/wit/,%,$(wildcard guests/*/processor/wit/))
 # The sample modules that all languages have. Those of the example are the first two.
 SAMPLES := processor analyzer orders shapes
 SERVICES := python3 tests/services/services.py

@@ -2,7 +2,7 @@
 //! it one for each case. What Rust answers, all others must answer, to the last bit.
 //!
 //! A language is a folder in `guests` with a folder for each module; what is built of them is in `guests/built/<language>`. The
-//! Rust ones stand in `guests` itself, and are all that there is until the others are built.
+//! Rust ones stand in `guests` itself.
 //!
 //! `shapes` has a function for each shape of an answer, and in its folder one for each of them, with its cases. A stage would
 //! call `process`; here each is called in its place, by a module that is compiled once.
@@ -23,6 +23,8 @@ const EXCEPT: [(&str, &str, &str); 2] = [
     ("c", "wide-decimals", "the helpers for C read decimals of 64 bits"),
 ];
 
+/// Languages that have all modules, at least.
+const LANGUAGES: [&str; 4] = ["c", "go", "python", "typescript"];
 /// All that have cases.
 const MODULES: [&str; 4] = ["processor", "analyzer", "orders", SHAPES];
 /// The one with many functions.
@@ -48,10 +50,12 @@ fn folders(folder: &Path) -> Vec<String> {
 /// The module in every language.
 fn built(module: &str) -> Vec<(String, PathBuf)> {
     let mut all = vec![("rust".to_owned(), modules().join(format!("{module}.wasm")))];
-    let others = top().join("guests/built");
-    for language in languages(module).into_iter().filter(|_| others.is_dir()) {
-        let path = others.join(&language).join(format!("{module}.wasm"));
-        assert!(path.exists(), "the {module} in {language} is not built, and others are");
+    let languages = languages(module);
+    let is_there = |language: &&str| languages.iter().any(|there| there == language);
+    assert!(LANGUAGES.iter().all(is_there), "{module} is there in {languages:?} only");
+    for language in languages {
+        let path = top().join("guests/built").join(&language).join(format!("{module}.wasm"));
+        assert!(path.exists(), "the {module} in {language} is not built: run `make guests-all`");
         all.push((language, path.canonicalize().expect("a path")));
     }
     all
@@ -128,6 +132,17 @@ fn every_shape_of_an_answer_works_in_every_language() {
         }
     }
     assert!(failed.is_empty(), "{failed}");
+}
+
+/// Whoever reads of the languages has to know what they cannot do.
+#[test]
+fn what_a_language_cannot_do_is_in_the_guide() {
+    let guide = fs::read_to_string(top().join("docs/guides/README.md")).expect("the guide");
+    for (language, case, _) in EXCEPT {
+        let is_there = MODULES.iter().any(|module| cases(module).join(case).is_dir());
+        assert!(is_there, "there is no case {case}");
+        assert!(guide.contains(&format!("`{case}`")), "nothing is said of {case}, which {language} cannot pass");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use similar_asserts::assert_eq;
 
+use crate::projects::{BARE, NAMED};
 use crate::support::{Folder, tools, top};
 
 /// Every type that the contract has, and names that Python or one of the generators could trip over.
@@ -114,8 +115,16 @@ fn types_for_python_are_those_of_componentize_py() {
 #[test]
 fn a_new_module_in_python_has_its_types_at_once() {
     let folder = Folder::of(&top().join("tests/testing"));
-    for (kind, name) in [("processor", "trim"), ("analyzer", "count")] {
-        let new = ["new", name, "--lang", "python", "--kind", kind, "--schema", "schemas/product.avsc"];
+    fs::write(folder.path("named.avsc"), NAMED).expect("written");
+    fs::write(folder.path("bare.avsc"), BARE).expect("written");
+    for (kind, name, schema) in [
+        ("processor", "trim", "schemas/product.avsc"),
+        ("analyzer", "mean", "schemas/product.avsc"),
+        ("processor", "named", "named.avsc"),
+        ("processor", "filter", "bare.avsc"),
+        ("analyzer", "count", "bare.avsc"),
+    ] {
+        let new = ["new", name, "--lang", "python", "--kind", kind, "--schema", schema];
         folder.host(&new).must_end(0);
         let loaded = Command::new("python3")
             .args(["-c", "import module; module.WitWorld()"])

@@ -12,6 +12,7 @@ mod hostile;
 mod kafka;
 mod lone_module;
 mod modules;
+mod projects;
 mod registry;
 mod restart;
 mod scenarios;
