@@ -8,7 +8,7 @@ use host::log::Log as _;
 use super::{lines, printed};
 use crate::support::{Folder, Running, until};
 use crate::swap::stand::{DEADLINE, Stand};
-use crate::swap::{STAGE, Version, put};
+use crate::swap::{STAGE, Version, has_some, put, swapped};
 
 const NAME: &str = "work";
 /// Records that come through before the next thing happens.
@@ -114,4 +114,51 @@ fn every_host_runs_what_was_deployed_also_one_that_joins_later() {
     let outcome = stand.finish(NAME);
     let made: BTreeMap<i64, usize> = outcome.must_be_exact(&versions);
     assert_eq!(made.keys().collect::<Vec<_>>(), [&1, &2, &4], "{made:?}");
+}
+
+/// One host has swapped, and ends. The state of its partitions is of a format that only the new version takes, which is still
+/// on trial where they go.
+#[test]
+fn a_state_of_the_new_version_waits_for_it_where_it_is_on_trial() {
+    let first = Version::of(1);
+    let second = Version {
+        on_snapshot: "(i32.store (i32.const 3145728) (i32.const 8))".to_owned(),
+        // It takes both.
+        on_restore: "(i64.store (i32.const 48) (i64.const 0)) (i64.store (i32.const 56) (i64.const 0))".to_owned(),
+        ..Version::of(2)
+    };
+    let stand = Stand::new();
+    stand.write("feed.toml", "feed", "exactly-once", "", &[&stand.feed(1000)]);
+    let terms = [
+        ("pipeline.toml", "trial_batches = 1\nguard_time_ms = 0"),
+        ("slow.toml", "trial_batches = 1000000\ntrial_time_ms = 12000\nguard_time_ms = 0"),
+    ];
+    for (file, keys) in terms {
+        stand.write(file, NAME, "exactly-once", "", &[&stand.stage(keys)]);
+    }
+    let feed = stand.folder.start(&["run", "feed.toml"]);
+    until("the feed has made its topic", DEADLINE, || {
+        stand.log.topic(&format!("{}in", stand.prefix)).expect("readable").is_some()
+    });
+    let mut hosts = Vec::from(terms.map(|(file, _)| stand.folder.start(&["run", file])));
+    run_by(&stand, &first, 2);
+    stand.flows(&mut hosts, MORE);
+    fs::write(stand.folder.path("two.wasm"), second.bytes()).unwrap();
+    printed(&stand.folder, &["modules", "deploy", "two.wasm", "--stage", STAGE]);
+    hosts[1].await_said("on trial");
+    let pipeline = format!("{}{NAME}", stand.prefix);
+    until("some partition has the version", DEADLINE, || has_some(&stand.log, &pipeline, &second));
+    let quick = hosts.remove(0);
+    quick.interrupt();
+    quick.end().must_end(0);
+    hosts[0].await_said("the live module does not take the state, waiting for the next one");
+    swapped(&mut hosts[0], &second);
+    stand.flows(&mut hosts, MORE);
+    for running in hosts.into_iter().chain([feed]) {
+        running.interrupt();
+        running.end().must_end(0);
+    }
+    let outcome = stand.finish(NAME);
+    assert_eq!(outcome.must_be_exact(&[first, second]).len(), 2);
+    outcome.must_only_grow();
 }

@@ -110,6 +110,12 @@ impl StageTask {
         self.change.post.has_news() || self.candidate.as_ref().is_some_and(tells)
     }
 
+    /// Whether another version may soon take the place of the live one, and then perhaps a state that the live one does not
+    /// take.
+    pub(super) fn is_to_change(&self) -> bool {
+        self.change.post.has_news() || self.candidate.as_ref().is_some_and(|candidate| !candidate.is_shadow)
+    }
+
     /// Whether what versions do is compared.
     pub(super) fn is_compared(&self) -> bool {
         self.candidate.is_some() || self.change.before.is_some()

@@ -292,7 +292,20 @@ impl Task for StageTask {
         let known = self.partitions.entry(partition).or_default();
         (known.committed, known.checkpoint, known.touched) = (state, None, false);
         // Whether the module takes its state is known now, not at the first record.
-        self.ready(partition)
+        match self.ready(partition) {
+            // Another worker, or another host, has swapped before this one, and had the partition.
+            Err(Stop::Module(why)) if self.is_to_change() => {
+                let stage = &self.stage.name;
+                tracing::warn!(
+                    stage,
+                    partition,
+                    why,
+                    "the live module does not take the state, waiting for the next one"
+                );
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     fn revoked(&mut self, partition: u32) {
@@ -304,6 +317,9 @@ impl Task for StageTask {
     }
 
     fn records(&mut self, session: &mut dyn Session, partition: u32, batch: &Batch) -> Result<Flow, Stop> {
+        if self.ready(partition).is_err() && self.is_to_change() {
+            return Ok(Flow::Wait);
+        }
         self.partitions.entry(partition).or_default().touched = true;
         if let Some(first) = batch.entries().first() {
             self.fence_at(session, partition, first.offset)?;
