@@ -8,6 +8,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::context::{Context, Refusal};
+use crate::log::LogError;
 
 /// A client that is in no group.
 pub(super) struct Client<C> {
@@ -101,23 +102,30 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
         })
 }
 
-/// Whether a consumer cannot go on after it.
+/// The same of what the log has failed of. Who is refused may be let in again, and records may come yet: only what brokers
+/// have said for good is for good.
+pub(super) fn has_passing_cause(error: &LogError) -> bool {
+    match error {
+        LogError::Store { source, .. } => source.downcast_ref::<KafkaError>().is_none_or(is_passing),
+        _ => false,
+    }
+}
+
+/// Whether a consumer cannot go on after it. What is fatal to librdkafka is asked of the client itself (`input/given_up.rs`):
+/// the event that tells of it has no code of its own.
 pub(super) fn is_hopeless(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
-    matches!(error, KafkaError::MessageConsumptionFatal(_))
-        || error.rdkafka_error_code().is_some_and(|code| {
-            matches!(
-                code,
-                Code::TopicAuthorizationFailed
-                    | Code::GroupAuthorizationFailed
-                    | Code::SaslAuthenticationFailed
-                    | Code::FencedInstanceId
-                    | Code::UnreleasedInstanceId
-                    | Code::InvalidGroupId
-                    | Code::InconsistentGroupProtocol
-                    | Code::UnsupportedVersion
-            )
-        })
+    error.rdkafka_error_code().is_some_and(|code| {
+        matches!(
+            code,
+            Code::TopicAuthorizationFailed
+                | Code::GroupAuthorizationFailed
+                | Code::SaslAuthenticationFailed
+                | Code::InvalidGroupId
+                | Code::InconsistentGroupProtocol
+                | Code::UnsupportedVersion
+        )
+    })
 }
 
 /// Seeking fails for a moment where reading has just begun.

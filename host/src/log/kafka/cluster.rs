@@ -161,6 +161,11 @@ impl Cluster {
         self.partitions_within(name, self.options.patience)
     }
 
+    /// The same, asked once.
+    pub(super) fn partitions_now(&self, name: &str) -> Result<Option<u32>, LogError> {
+        self.partitions_within(name, Duration::ZERO)
+    }
+
     fn partitions_within(&self, name: &str, patience: Duration) -> Result<Option<u32>, LogError> {
         let told = self.heard_of(name, patience)?;
         if told.is_some() {
@@ -230,10 +235,14 @@ impl Cluster {
         Ok(self.plain.ask(|plain| plain.fetch_watermarks(topic, partition as i32, REQUEST))?.0)
     }
 
+    /// The first offset and the one after the last record, committed or not, asked once.
+    pub(super) fn ends(&self, topic: &str, partition: u32) -> Result<(i64, i64), KafkaError> {
+        self.uncommitted.ask(|all| all.fetch_watermarks(topic, partition as i32, REQUEST))
+    }
+
     /// The offset after the last record, committed or not.
     pub(super) fn head(&self, topic: &str, partition: u32) -> Result<i64, LogError> {
-        let ask = || self.uncommitted.ask(|all| all.fetch_watermarks(topic, partition as i32, REQUEST));
-        Ok(self.patiently("asking for offsets", ask)?.1)
+        Ok(self.patiently("asking for offsets", || self.ends(topic, partition))?.1)
     }
 
     /// The positions of a group, where it has any.

@@ -16,7 +16,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{is_erroneous_state, is_hopeless, is_passing};
+use super::client::{has_passing_cause, is_erroneous_state, is_hopeless, is_passing};
 use super::cluster::{Cluster, REQUEST};
 use super::context::{Change, Context, give_up, take_up};
 use super::membership::{Fenced, is_between_generations, joined};
@@ -24,6 +24,8 @@ use super::native::{Note, Queue};
 use super::positions::positions_of;
 use super::state;
 use crate::log::{Commit, Event, LogError, Member};
+
+mod given_up;
 
 /// How long to wait for records before looking whether the group has something to say.
 const SLICE: Duration = Duration::from_millis(50);
@@ -42,6 +44,8 @@ pub(super) struct Input {
     leaving: Option<Leaving>,
     waiting: VecDeque<(u32, Batch)>,
     told: Option<Instant>,
+    /// An error that ends the session, to be told by the next poll.
+    broken: Option<KafkaError>,
     fenced: Fenced,
     // Before the consumer, whose queue it is.
     queue: Queue,
@@ -100,8 +104,8 @@ impl Input {
         let (queue, consumer) = joined(&cluster, topic, &member.group, member.worker)?;
         let (group, worker, topic) = (member.group.clone(), member.worker, topic.to_owned());
         let (partitions, waiting, fenced) = Default::default();
-        let (leaving, told) = (None, None);
-        Ok(Self { cluster, group, worker, topic, partitions, leaving, waiting, told, fenced, queue, consumer })
+        let (leaving, told, broken) = (None, None, None);
+        Ok(Self { cluster, group, worker, topic, partitions, leaving, waiting, told, broken, fenced, queue, consumer })
     }
 
     pub(super) fn topic(&self) -> &str {
@@ -118,13 +122,12 @@ impl Input {
             if let Some(event) = self.leave()? {
                 return Ok(event);
             }
-            let stray = self.consumer.poll(Duration::ZERO).and_then(Result::err);
-            if let Some(error) = stray {
-                if self.fenced.may_rejoin(&error) {
-                    self.rejoin()?;
-                    continue;
+            self.listen(Duration::ZERO);
+            if self.mend(deadline)? {
+                if Instant::now() >= deadline {
+                    return Ok(Event::Idle);
                 }
-                self.serious(&error)?;
+                continue;
             }
             if self.change()? {
                 continue;
@@ -148,13 +151,11 @@ impl Input {
     }
 
     /// As [`crate::log::Session::attend`].
-    pub(super) fn attend(&mut self) -> Result<bool, LogError> {
-        // Partitions have queues of their own, so that no record comes here.
-        if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
-            self.serious(&error)?;
-        }
+    pub(super) fn attend(&mut self) -> bool {
+        self.listen(Duration::ZERO);
         let is_asked = self.leaving.is_some() || self.consumer.context().has_change();
-        Ok(!is_asked && !self.is_lost())
+        let is_at_end = self.broken.is_some() || self.given_up().is_some();
+        !is_asked && !is_at_end && !self.is_lost()
     }
 
     /// Commits positions outside of a transaction.
@@ -167,7 +168,7 @@ impl Input {
                 // A rebalance that leaves the partitions here: they can be committed when it is through. What it decides is
                 // noted, and answered after this.
                 Err(error) if is_between_generations(&error) && !self.is_lost() && begin.elapsed() < COMMIT => {
-                    let _ = self.consumer.poll(SLICE);
+                    self.listen(SLICE);
                 }
                 Err(error) => return Err(self.cluster.failed(error)),
             }
@@ -229,27 +230,11 @@ impl Input {
         let is_given = |gone: &Option<Partition>| gone.as_ref().is_some_and(|p| p.stage == Stage::Given);
         let given: Vec<u32> = leaving.iter().zip(&gone).filter(|(_, gone)| is_given(gone)).map(|(n, _)| *n).collect();
         let taken_up = if given.is_empty() { Ok(()) } else { take_up(&self.consumer, &self.list(&given)) };
-        taken_up
-            .and_then(|()| give_up(&self.consumer, &self.list(&leaving)))
-            .map_err(|error| self.cluster.failed(error))?;
-        Ok(None)
-    }
-
-    /// Loses all partitions, and begins anew as another member.
-    fn rejoin(&mut self) -> Result<(), LogError> {
-        let (group, topic) = (&self.group, &self.topic);
-        tracing::warn!(group, topic, "shut out by a member of the same group.instance.id, or as if so; joining again");
-        let (queue, consumer) = joined(&self.cluster, &self.topic, &self.group, self.worker)?;
-        let is_told = |(number, partition): (&u32, &Partition)| partition.is_told.then_some(*number);
-        let announce = self.partitions.iter().filter_map(is_told).collect();
-        let partitions = self.partitions.keys().copied().collect();
-        self.close();
-        self.waiting.clear();
-        self.leaving = Some(Leaving { partitions, announce, lost: true, is_asked: false });
-        // In this order: a queue goes before its consumer.
-        self.queue = queue;
-        self.consumer = consumer;
-        Ok(())
+        match taken_up.and_then(|()| give_up(&self.consumer, &self.list(&leaving))) {
+            // A consumer that was given up has no partitions any more.
+            Err(error) if self.given_up().is_none() => Err(self.cluster.failed(error)),
+            _ => Ok(None),
+        }
     }
 
     /// Takes note of what the group has decided. False if it has nothing to say.
@@ -303,12 +288,16 @@ impl Input {
         };
         let Some((number, position)) = self.partitions.iter().find_map(placed) else { return Ok(None) };
         let known = self.partitions.get(&number).and_then(|partition| partition.state.clone());
-        let note = self.partitions.get_mut(&number).and_then(|partition| partition.note.take());
-        let state = match known {
-            Some(state) => state,
-            // Read when the positions are settled, and so never older than they are.
-            None => state::read(&self.cluster, &self.group, number)?,
+        // Read when the positions are settled, and so never older than they are.
+        let state = match known.map_or_else(|| state::read(&self.cluster, &self.group, number), Ok) {
+            Ok(state) => state,
+            Err(error) if has_passing_cause(&error) => {
+                self.tell(&error, "waiting for the state of a partition");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
+        let note = self.partitions.get_mut(&number).and_then(|partition| partition.note.take());
         if let Some(partition) = self.partitions.get_mut(&number) {
             // ## Placed => Reading
             (partition.stage, partition.is_told) = (Stage::Reading, true);
@@ -439,46 +428,21 @@ impl Input {
 
     /// Waits for what passes by itself, and tells of it now and then.
     fn trouble(&mut self, error: &KafkaError) -> Result<(), LogError> {
-        if !is_passing(error) && !is_erroneous_state(error) {
-            return self.serious(error);
-        }
-        if self.told.is_none_or(|told| told.elapsed() > TELL) {
-            self.told = Some(Instant::now());
-            tracing::info!(%error, group = self.group, topic = self.topic, "waiting for the positions of partitions");
-        }
-        Ok(())
-    }
-
-    /// Errors that librdkafka goes on from are told by it; others end the session.
-    fn serious(&self, error: &KafkaError) -> Result<(), LogError> {
         if is_hopeless(error) {
             return Err(self.cluster.failed(error.clone()));
         }
-        tracing::debug!(%error, group = self.group, topic = self.topic, "librdkafka");
+        if is_passing(error) || is_erroneous_state(error) {
+            self.tell(error, "waiting for the positions of partitions");
+        } else {
+            tracing::debug!(%error, group = self.group, topic = self.topic, "librdkafka");
+        }
         Ok(())
     }
 
-    /// Answers all that librdkafka waits for, without which it does not close.
-    fn close(&mut self) {
-        let context = self.consumer.context().clone();
-        context.close();
-        let mut answers = Vec::new();
-        let unplaced = self.partitions.iter().filter(|(_, partition)| partition.stage == Stage::Given);
-        let unplaced: Vec<u32> = unplaced.map(|(number, _)| *number).collect();
-        if !unplaced.is_empty() {
-            answers.push(take_up(&self.consumer, &self.list(&unplaced)));
-        }
-        if let Some(leaving) = self.leaving.take() {
-            answers.push(give_up(&self.consumer, &self.list(&leaving.partitions)));
-        }
-        while let Some(change) = context.change() {
-            answers.push(match change {
-                Change::Assigned(partitions) => take_up(&self.consumer, &self.list(&partitions)),
-                Change::Revoked { partitions, .. } => give_up(&self.consumer, &self.list(&partitions)),
-            });
-        }
-        for error in answers.into_iter().filter_map(Result::err) {
-            tracing::debug!(%error, "closing a consumer");
+    fn tell(&mut self, error: &dyn std::fmt::Display, what: &str) {
+        if self.told.is_none_or(|told| told.elapsed() > TELL) {
+            self.told = Some(Instant::now());
+            tracing::info!(%error, group = self.group, topic = self.topic, "{what}");
         }
     }
 
@@ -490,11 +454,5 @@ impl Input {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         partitions.iter().for_each(|partition| _ = list.add_partition(&self.topic, *partition as i32));
         list
-    }
-}
-
-impl Drop for Input {
-    fn drop(&mut self) {
-        self.close();
     }
 }

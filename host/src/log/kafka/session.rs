@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bespoke_record::Batch;
 
 use super::Guarantee;
+use super::client::has_passing_cause;
 use super::cluster::{Cluster, REQUEST};
 use super::input::Input;
 use super::output::{Output, Positions};
@@ -70,12 +71,16 @@ impl KafkaSession {
         match self.output.ready(REQUEST) {
             Ok(()) => true,
             Err(error) => {
-                if self.told.is_none_or(|told| told.elapsed() > TELL) {
-                    self.told = Some(Instant::now());
-                    tracing::warn!(%error, group = self.group, "waiting for the brokers");
-                }
+                self.tell(&error, "waiting for the brokers");
                 false
             }
+        }
+    }
+
+    fn tell(&mut self, error: &LogError, what: &str) {
+        if self.told.is_none_or(|told| told.elapsed() > TELL) {
+            self.told = Some(Instant::now());
+            tracing::warn!(%error, group = self.group, "{what}");
         }
     }
 
@@ -92,7 +97,15 @@ impl KafkaSession {
             }
             // ## Claimed => Announced
             Feed::Claimed if self.is_ready() => {
-                let state = state::read(&self.cluster, &self.group, 0)?;
+                let state = match state::read(&self.cluster, &self.group, 0) {
+                    Ok(state) => state,
+                    Err(error) if has_passing_cause(&error) => {
+                        self.tell(&error, "waiting for the state of a feed");
+                        self.output.serve(SLICE);
+                        return Ok(None);
+                    }
+                    Err(error) => return Err(error),
+                };
                 self.input = Source::Feed(Feed::Announced);
                 Ok(Some(Event::Assigned { partition: 0, position: 0, note: None, state }))
             }
@@ -185,7 +198,7 @@ impl Session for KafkaSession {
     fn attend(&mut self) -> Result<bool, LogError> {
         self.output.serve(Duration::ZERO);
         match &mut self.input {
-            Source::Topic(input) => input.attend(),
+            Source::Topic(input) => Ok(input.attend()),
             Source::Feed(_) => Ok(true),
         }
     }

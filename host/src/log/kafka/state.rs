@@ -14,8 +14,9 @@ use super::cluster::Cluster;
 use super::{MAX_RECORD_BYTES, properties};
 use crate::log::LogError;
 
-/// How long an open transaction of somebody else may keep a state from being known, and the brokers from answering.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long nothing may come of a changelog, because a transaction of somebody else is open or brokers are away, before the
+/// caller is asked to try again: it has a group to attend meanwhile.
+const STALLED: Duration = Duration::from_secs(10);
 const TAKE_RECORDS: usize = 1_000;
 
 /// The name of a group's changelog.
@@ -41,20 +42,20 @@ pub(super) fn ensure(cluster: &Cluster, group: &str, partitions: u32) -> Result<
     cluster.create(&topic, partitions, None, &settings).map(drop)
 }
 
-/// The state of a partition that was committed last.
+/// The state of a partition that was committed last. Asks once; what is [passing](super::client::has_passing_cause) may be
+/// otherwise the next time.
 pub(super) fn read(cluster: &Cluster, group: &str, partition: u32) -> Result<Option<Bytes>, LogError> {
     let topic = topic_of(group);
-    let Some(partitions) = cluster.partitions(&topic)?.filter(|count| *count > 0) else { return Ok(None) };
+    let Some(partitions) = cluster.partitions_now(&topic)?.filter(|count| *count > 0) else { return Ok(None) };
     let (key, home) = (key_of(partition), partition % partitions);
-    let (start, _) = cluster.range(&topic, home)?;
-    let end = cluster.head(&topic, home)?;
+    let (start, end) = cluster.ends(&topic, home).map_err(|error| cluster.failed(error))?;
     if start >= end {
         return Ok(None);
     }
-    let deadline = Instant::now() + PATIENCE;
     let mut cursor = cluster.cursor(&topic, home, start)?;
     let mut state = None;
     loop {
+        let deadline = Instant::now() + STALLED;
         let batch = cursor.next(TAKE_RECORDS, end, deadline).map_err(|what| cluster.failed(what))?;
         if batch.is_empty() {
             return Ok(state);
