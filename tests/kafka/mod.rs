@@ -8,6 +8,7 @@ mod clusters;
 mod example;
 mod feeds;
 mod fenced;
+mod grown;
 mod hosts;
 mod judge;
 mod killed;

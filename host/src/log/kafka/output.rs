@@ -43,6 +43,9 @@ pub(super) struct Output {
     sent: bool,
     /// Why the step cannot be committed.
     spoiled: Option<String>,
+    /// Whether the producer did not take a record. It may know of fewer partitions than there are, and asks for them every
+    /// five minutes by default, so that one that is made anew knows better.
+    refused: bool,
     /// Which partition the next batch without keys goes to, before the remainder is taken.
     turn: u32,
     /// The counting sort's room.
@@ -71,6 +74,7 @@ impl Output {
             held_bytes: 0,
             sent: false,
             spoiled: None,
+            refused: false,
             turn: first_turn,
             order: Vec::new(),
         }
@@ -211,6 +215,7 @@ impl Output {
         self.held_bytes = 0;
         self.sent = false;
         let failed = self.producer.as_ref().is_some_and(|producer| producer.failure().is_some());
+        let failed = std::mem::take(&mut self.refused) || failed;
         let was_spoiled = self.spoiled.take().is_some() || failed;
         if !std::mem::take(&mut self.in_transaction) {
             // Without a transaction what was sent stays sent. A producer that has failed is not to be trusted again.
@@ -220,13 +225,14 @@ impl Output {
             return;
         }
         let Some(producer) = &self.producer else { return };
-        match producer.abort(ABORT) {
-            Ok(()) => producer.forgive(),
-            Err(error) => {
-                tracing::debug!(%error, group = self.group, "the producer is given up");
-                self.discard();
-            }
-        }
+        let why = match producer.abort(ABORT) {
+            // What it has not delivered has failed by that.
+            Ok(()) if !failed => return producer.forgive(),
+            Ok(()) => "it has failed to take or to deliver a record".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::debug!(why, group = self.group, "the producer is given up");
+        self.discard();
     }
 
     /// Bytes of the largest record that a topic takes.
@@ -313,6 +319,7 @@ impl Output {
             self.sent = true;
             if let Err(why) = send_all(producer, &topic.name, batch, partitions, &order) {
                 self.spoiled = Some(format!("topic `{}`: {why}", topic.name));
+                self.refused = true;
             }
             producer.poll(Duration::ZERO);
         }
