@@ -5,7 +5,7 @@ use std::time::Duration;
 use host::log::kafka::Guarantee;
 
 use crate::contract::kafka::{brokers, open, prefix};
-use crate::contract::records::{Reader, numbered, produce};
+use crate::contract::records::{Reader, new_topic, numbered, produce};
 use crate::support::{Ended, Folder, services, top, until};
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -97,6 +97,25 @@ fn a_topic_is_made_shown_changed_and_deleted() {
     refused(1, &["delete", &topic, &format!("{topic}.more")], &format!("`{topic}.more`"));
     assert_eq!(topics(&["delete", &topic]).must_end(0).stdout, format!("deleted {topic}\n"));
     until("the topic is gone", DEADLINE, || topics(&["describe", &topic]).stderr.contains("there is no topic"));
+}
+
+#[test]
+fn groups_of_the_new_protocol_are_shown_as_they_are() {
+    let (folder, topic, group) = (folder(), format!("{}new", prefix()), format!("{}new-readers", prefix()));
+    let log = open(brokers(), Guarantee::AtLeastOnce, &[("group.protocol", "consumer")]);
+    new_topic(&log, &topic, 1);
+    produce(&log, &topic, &numbered(0..10));
+    let mut reader = Reader::of(&log, &group, &topic);
+    reader.take(4);
+    reader.commit(&[]);
+    let described = || {
+        let told = folder.host(&["topics", "describe", &topic, "--brokers", brokers()]);
+        let cells = line(&told.must_end(0).stdout, &[&group]);
+        cells[1..].iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(described(), ["Stable", "6", "6", "in", "partition", "0"]);
+    drop(reader);
+    until("the group is empty", DEADLINE, || described()[..3] == ["Empty", "6", "!"]);
 }
 
 #[test]

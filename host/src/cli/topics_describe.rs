@@ -77,7 +77,7 @@ fn row(partition: &PartitionState) -> Vec<String> {
 fn group_row(group: &GroupState) -> Vec<String> {
     let lag: i64 = group.lag.iter().flatten().sum();
     let largest = group.lag.iter().enumerate().filter_map(|(partition, lag)| Some((lag.as_ref()?, partition))).max();
-    let is_left = lag > 0 && !matches!(group.state.as_str(), "Stable" | "PreparingRebalance" | "CompletingRebalance");
+    let is_left = lag > 0 && matches!(group.state.as_str(), "Empty" | "Dead");
     vec![
         group.group.clone(),
         if group.state.is_empty() { "-".to_owned() } else { group.state.clone() },
@@ -125,6 +125,10 @@ mod tests {
             |state: &str| GroupState { group: "g".to_owned(), state: state.to_owned(), lag: vec![Some(3), None] };
         assert_eq!(group_row(&group("Stable")), ["g", "Stable", "3", "3 in partition 0"]);
         assert_eq!(group_row(&group("Empty"))[2], "3 !");
+        // Somebody is in it, or nobody can tell.
+        for state in ["PreparingRebalance", "Reconciling", ""] {
+            assert_eq!(group_row(&group(state))[2], "3");
+        }
     }
 
     #[test]

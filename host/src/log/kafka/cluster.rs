@@ -18,7 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::client::{Client, is_passing};
 use super::context::{Context, Refusal};
 use super::cursor::Cursor;
-use super::native::refusal;
+use super::native::{groups, refusal};
 use super::{Options, properties};
 use crate::log::LogError;
 
@@ -275,14 +275,13 @@ impl Cluster {
         })
     }
 
-    /// All groups of the cluster, or one, with how they are.
+    /// All consumer groups of the cluster, or one, with how they are.
     pub(super) fn groups(&self, only: Option<&str>) -> Result<Vec<(String, String)>, LogError> {
-        let ask = || self.plain.ask(|plain| plain.fetch_group_list(only, REQUEST));
-        let told = self.patiently("asking for groups", ask)?;
-        let mut groups: Vec<_> =
-            told.groups().iter().map(|group| (group.name().to_owned(), group.state().to_owned())).collect();
-        groups.sort_unstable();
-        Ok(groups)
+        let patience = self.options.patience;
+        let mut told = self.asked(patience, "asking for groups", |admin| groups(admin.inner(), REQUEST))?;
+        told.retain(|(group, _)| only.is_none_or(|only| group == only));
+        told.sort_unstable();
+        Ok(told)
     }
 
     /// Drops the client that asks for the positions of a group.

@@ -1,5 +1,5 @@
-//! What rdkafka does not ask brokers for: changing single settings of a topic, which leaves the others as they are, and why
-//! a topic cannot be made.
+//! What rdkafka does not ask brokers for: changing single settings of a topic, which leaves the others as they are, why a
+//! topic cannot be made, and how consumer groups of either protocol are.
 
 use std::ffi::CString;
 use std::ptr::{self, NonNull};
@@ -7,9 +7,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
 use rdkafka::client::Client;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::super::context::Context;
 use super::text;
+
+/// How much longer than the brokers' answers their sum is waited for.
+const SUM: Duration = Duration::from_secs(1);
 
 /// Sets these settings of a topic; those without a value go back to the brokers' default.
 ///
@@ -57,10 +61,13 @@ pub(in crate::log::kafka) fn alter_settings(
         let client = client.native_ptr();
         let answer = match refused {
             Some(why) => Err(why),
-            None => asked(client, timeout, altered, |queue| {
-                let mut resources = [resource.as_ptr()];
-                sys::rd_kafka_IncrementalAlterConfigs(client, resources.as_mut_ptr(), 1, ptr::null(), queue);
-            }),
+            None => {
+                let ask = |queue| {
+                    let mut resources = [resource.as_ptr()];
+                    sys::rd_kafka_IncrementalAlterConfigs(client, resources.as_mut_ptr(), 1, ptr::null(), queue);
+                };
+                asked(client, timeout, altered, ask).unwrap_or_else(|| Err("no answer in time".to_owned()))
+            }
         };
         sys::rd_kafka_ConfigResource_destroy(resource.as_ptr());
         answer
@@ -97,37 +104,105 @@ pub(in crate::log::kafka) fn refusal(
         });
         sys::rd_kafka_AdminOptions_destroy(options);
         sys::rd_kafka_NewTopic_destroy(topic.as_ptr());
-        answer.err().filter(|why| !why.is_empty())
+        answer?.err().filter(|why| !why.is_empty())
     }
 }
 
-/// Asks by `ask`, and reads the answer by `told`.
+/// The consumer groups that there are, each with how it is, in Kafka's words, or nothing where the brokers are too old to
+/// say so. They are listed and not described one by one: a request for the one protocol takes the groups of the other for
+/// dead.
+///
+/// # Errors
+/// What a broker says if none has told of any group, or that they said nothing in time.
+pub(in crate::log::kafka) fn groups(
+    client: &Client<Context>,
+    timeout: Duration,
+) -> Result<Vec<(String, String)>, KafkaError> {
+    let client = client.native_ptr();
+    let mut why = [0; 256];
+    // SAFETY: the client is alive; the options are made and given back here, the request copies what it needs.
+    let told = unsafe {
+        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS;
+        let options = sys::rd_kafka_AdminOptions_new(client, kind);
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, why.as_mut_ptr(), why.len());
+        let told = asked(client, timeout + SUM, listed, |queue| {
+            sys::rd_kafka_ListConsumerGroups(client, options, queue);
+        });
+        sys::rd_kafka_AdminOptions_destroy(options);
+        told
+    };
+    told.unwrap_or(Err(KafkaError::GroupListFetch(RDKafkaErrorCode::OperationTimedOut)))
+}
+
+/// Asks by `ask`, and reads the answer by `told`. None if there was none in time.
 ///
 /// # Safety
 /// The client is alive. `ask` has it answer into the queue that it is given, with events that `told` may be given.
-unsafe fn asked(
+unsafe fn asked<T>(
     client: *mut sys::rd_kafka_t,
     timeout: Duration,
-    told: unsafe fn(*mut sys::rd_kafka_event_t) -> Result<(), String>,
+    told: unsafe fn(*mut sys::rd_kafka_event_t) -> T,
     ask: impl FnOnce(*mut sys::rd_kafka_queue_t),
-) -> Result<(), String> {
+) -> Option<T> {
     // SAFETY: as the caller promises; the queue is made and given back here, an event after what it says was read.
     unsafe {
         let queue = sys::rd_kafka_queue_new(client);
         ask(queue);
         let deadline = Instant::now() + timeout;
-        let mut answer = Err("no answer in time".to_owned());
-        while Instant::now() < deadline {
+        let mut answer = None;
+        while answer.is_none() && Instant::now() < deadline {
             let event = sys::rd_kafka_queue_poll(queue, 100);
-            if event.is_null() {
-                continue;
+            if !event.is_null() {
+                answer = Some(told(event));
+                sys::rd_kafka_event_destroy(event);
             }
-            answer = told(event);
-            sys::rd_kafka_event_destroy(event);
-            break;
         }
         sys::rd_kafka_queue_destroy(queue);
         answer
+    }
+}
+
+/// # Safety
+/// The event is alive.
+unsafe fn listed(event: *mut sys::rd_kafka_event_t) -> Result<Vec<(String, String)>, KafkaError> {
+    use sys::rd_kafka_consumer_group_state_t as State;
+    use sys::rd_kafka_consumer_group_type_t as Kind;
+    let refused = |code: sys::rd_kafka_resp_err_t| KafkaError::GroupListFetch(code.into());
+    // SAFETY: as the caller promises; what is read here belongs to the event. One that failed as a whole has no lists.
+    unsafe {
+        let code = sys::rd_kafka_event_error(event);
+        let result = sys::rd_kafka_event_ListConsumerGroups_result(event);
+        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || result.is_null() {
+            return Err(refused(code));
+        }
+        let (mut valid, mut failed) = (0, 0);
+        let groups = sys::rd_kafka_ListConsumerGroups_result_valid(result, &mut valid);
+        let errors = sys::rd_kafka_ListConsumerGroups_result_errors(result, &mut failed);
+        let mut found = Vec::with_capacity(valid);
+        for index in 0..valid {
+            let group = *groups.add(index);
+            let state = sys::rd_kafka_ConsumerGroupListing_state(group);
+            let state = match (state, sys::rd_kafka_ConsumerGroupListing_type(group)) {
+                // The two states between which groups of the new protocol rebalance have no number in librdkafka.
+                (State::RD_KAFKA_CONSUMER_GROUP_STATE_UNKNOWN, Kind::RD_KAFKA_CONSUMER_GROUP_TYPE_CONSUMER) => {
+                    "Reconciling".to_owned()
+                }
+                (State::RD_KAFKA_CONSUMER_GROUP_STATE_UNKNOWN, _) => String::new(),
+                (state, _) => text(sys::rd_kafka_consumer_group_state_name(state)),
+            };
+            found.push((text(sys::rd_kafka_ConsumerGroupListing_group_id(group)), state));
+        }
+        for index in 0..failed {
+            let error = *errors.add(index);
+            let what = text(sys::rd_kafka_error_string(error));
+            // Groups of brokers that are away are told by those that coordinate them next.
+            tracing::debug!(what, "listing groups");
+            if found.is_empty() {
+                return Err(refused(sys::rd_kafka_error_code(error)));
+            }
+        }
+        Ok(found)
     }
 }
 

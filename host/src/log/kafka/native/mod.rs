@@ -16,7 +16,7 @@ mod admin;
 mod consume;
 mod produce;
 
-pub(super) use admin::{alter_settings, refusal};
+pub(super) use admin::{alter_settings, groups, refusal};
 pub(super) use consume::{Note, Queue, Scan};
 pub(super) use produce::{Producer, SendError, TxnError};
 
