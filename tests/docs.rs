@@ -147,6 +147,26 @@ fn the_composition_is_what_make_services_starts() {
         assert!(composition.contains(&format!("ports: [\"{port}:")), "{port}");
     }
     USUAL.iter().for_each(|address| assert!(composition.contains(address), "{address}"));
+    // What is stopped keeps its data: schemas as long as the records that name them.
+    let (_, kept) = composition.split_once("\nvolumes:\n").expect("volumes");
+    let kept: Vec<&str> = kept.lines().filter_map(|line| line.trim().strip_suffix(':')).collect();
+    assert_eq!(kept, ["cassandra", "kafka-1", "kafka-2", "kafka-3", "registry"]);
+    let (_, registry) = composition.split_once("  registry:\n").expect("a registry");
+    let (registry, _) = registry.split_once("\n\n").expect("more");
+    let (_, mounted) = registry.split_once("volumes: [\"registry:").expect("a volume");
+    let folder = mounted.split('"').next().expect("its place");
+    let properties = read("tests/services/registry/application.properties");
+    for line in
+        properties.lines().filter(|line| line.starts_with("apicurio.c") || line.starts_with("apicurio.datasource.url"))
+    {
+        let (name, value) = line.split_once('=').expect("NAME=VALUE");
+        // As environment variables of MicroProfile Config are called.
+        let name = name.to_ascii_uppercase().replace(['.', '-'], "_");
+        let value = value.replace("$dir/data", folder);
+        let is_set =
+            [format!("{name}: {value}"), format!("{name}: \"{value}\"")].iter().any(|set| registry.contains(set));
+        assert!(is_set, "{name} is not {value}");
+    }
 }
 
 #[test]
