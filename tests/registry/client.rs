@@ -5,6 +5,7 @@ use host::schema::{HttpRegistry, Registry, RegistryError};
 use serde_json::{Value, json};
 
 use super::{read_only, real, record, settings};
+use crate::support::front::{Front, Reply};
 use crate::support::services;
 
 /// Asks the registry as no client of ours does.
@@ -50,6 +51,55 @@ fn a_refused_schema_is_told_with_the_reason() {
     }
     let error = real().register("reason", r#"{"type":"nonsense"}"#).expect_err("no schema").to_string();
     assert!(error.contains("does not take the schema"), "{error}");
+}
+
+/// Has a subject held to a rule.
+fn rule(subject: &str, level: &str) {
+    let url = format!("{}/config/{subject}", services::registry().address());
+    let body = json!({"compatibility": level}).to_string();
+    let response = ureq::put(&url).header("content-type", "application/json").send(body).expect("an answer");
+    assert_eq!(response.status(), 200);
+}
+
+/// What may follow the newest version, but not the one before it.
+#[test]
+fn a_check_is_held_to_all_versions_where_registering_is() {
+    let versions = [
+        record("Transitive", r#"{"name":"a","type":"int"}"#),
+        record("Transitive", r#"{"name":"a","type":"int"},{"name":"b","type":"int","default":0}"#),
+        record("Transitive", r#"{"name":"a","type":"int"},{"name":"b","type":"int"}"#),
+    ];
+    for (subject, level, may_follow) in
+        [("by-newest", "BACKWARD", true), ("by-all", "BACKWARD_TRANSITIVE", false), ("by-none", "NONE", true)]
+    {
+        real().register(subject, &versions[0]).expect("registered");
+        rule(subject, level);
+        real().register(subject, &versions[1]).expect("registered");
+        let checked = real().check(subject, &versions[2]);
+        let registered = real().register(subject, &versions[2]);
+        assert_eq!((checked.is_ok(), registered.is_ok()), (may_follow, may_follow), "{subject}: {checked:?}");
+        if let Err(error) = checked {
+            let error = error.to_string();
+            assert!(error.contains(&format!("`{subject}`")) && error.contains('b'), "{error}");
+        }
+    }
+}
+
+/// A registry that knows no path for all versions is asked about the newest one.
+#[test]
+fn a_check_does_with_what_a_registry_offers() {
+    let refused = r#"{"is_compatible":false,"messages":["the newest cannot be read"]}"#;
+    let front = Front::start(move |asked| match asked.path.as_str() {
+        "/config" => Reply::Answer(200, r#"{"compatibilityLevel":"FULL_TRANSITIVE"}"#.to_owned()),
+        path if path.starts_with("/compatibility/") && path.contains("/versions?") => {
+            Reply::Answer(405, r#"{"error_code":405,"message":"Method Not Allowed"}"#.to_owned())
+        }
+        path if path.starts_with("/compatibility/") => Reply::Answer(200, refused.to_owned()),
+        _ => Reply::Answer(404, r#"{"error_code":40401,"message":"Subject not found"}"#.to_owned()),
+    });
+    let registry = HttpRegistry::new(&settings(&[&front.url()])).expect("sound settings");
+    let error = registry.check("s", &record("S", "")).expect_err("it may not follow").to_string();
+    assert!(error.contains("the newest cannot be read"), "{error}");
 }
 
 #[test]

@@ -152,10 +152,15 @@ impl Answer {
         text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_MESSAGE_CHARS).collect()
     }
 
+    /// Whether there is nothing at the path, or nothing of this method.
+    pub(super) fn is_no_path(&self) -> bool {
+        let code = self.json.get("error_code").and_then(Value::as_u64).unwrap_or_default();
+        self.status == 405 || self.status == 404 && !(40400..40500).contains(&code)
+    }
+
     /// An error if a 404 is about the path as a whole, and not about a subject, version or schema.
     pub(super) fn must_be_of_registry(&self) -> Result<(), RegistryError> {
-        let code = self.json.get("error_code").and_then(Value::as_u64).unwrap_or_default();
-        if (40400..40500).contains(&code) {
+        if !self.is_no_path() {
             return Ok(());
         }
         Err(self.denied("there is no schema registry; that of Apicurio, for one, is below `/apis/ccompat/v7`"))

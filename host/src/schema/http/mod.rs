@@ -102,10 +102,19 @@ impl HttpRegistry {
         Ok(same.then_some(registered))
     }
 
-    /// Whether a schema may follow the newest version of its subject, by the rules of the registry.
+    /// Whether a schema may follow the versions of its subject, by the rules of the registry.
     fn must_be_compatible(&self, subject: &str, schema: &str) -> Result<(), RegistryError> {
-        let path = format!("/compatibility/subjects/{}/versions/latest?verbose=true", segment(subject));
-        let answer = self.client.post(&path, &json!({ "schema": schema }))?;
+        let ask = |versions: &str| {
+            let path = format!("/compatibility/subjects/{}/{versions}?verbose=true", segment(subject));
+            self.client.post(&path, &json!({ "schema": schema }))
+        };
+        let answer = if self.is_transitive(subject)? {
+            let answer = ask("versions")?;
+            // Not all registries can be asked about all versions at once.
+            if answer.is_no_path() { ask("versions/latest")? } else { answer }
+        } else {
+            ask("versions/latest")?
+        };
         match (answer.status, answer.json.get("is_compatible").and_then(Value::as_bool)) {
             (200, Some(true)) => Ok(()),
             (200, Some(false)) => {
@@ -119,6 +128,22 @@ impl HttpRegistry {
             (404, _) => answer.must_be_of_registry(),
             _ => Err(refused(&answer, subject)),
         }
+    }
+
+    /// Whether a new version of a subject is held to all versions before it, and not to the newest one alone.
+    fn is_transitive(&self, subject: &str) -> Result<bool, RegistryError> {
+        for path in [&format!("/config/{}?defaultToGlobal=true", segment(subject)), "/config"] {
+            let level = match self.client.get(path) {
+                // Rules may be nobody's to read; registering is held to them all the same.
+                Err(RegistryError::Denied { .. }) => return Ok(false),
+                told => told?,
+            };
+            let level = ["compatibilityLevel", "compatibility"].into_iter().find_map(|name| level.json.get(name));
+            if let Some(level) = level.and_then(Value::as_str) {
+                return Ok(level.ends_with("_TRANSITIVE"));
+            }
+        }
+        Ok(false)
     }
 
     /// What may be wrong with a schema, where the registry does not say.
