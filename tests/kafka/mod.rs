@@ -21,3 +21,4 @@ mod secured;
 mod stand;
 mod states;
 mod topics;
+mod untouched;

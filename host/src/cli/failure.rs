@@ -114,6 +114,7 @@ fn is_usage(error: &(dyn std::error::Error + 'static)) -> bool {
             BuildError::Module { source, .. } => is_wrong_module(source),
             BuildError::Registry { source, .. } => is_wrong_registration(source),
             BuildError::Log(error) => is_wrong_shape(error),
+            BuildError::NoTopics(_) => false,
             _ => true,
         };
     }
@@ -191,6 +192,11 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(ConfigError::Read { source, .. }) = error.downcast_ref() {
         let missing = source.kind() == io::ErrorKind::NotFound;
         return missing.then(|| "name a pipeline file, or change to the folder that has one".to_owned());
+    }
+    if let Some(BuildError::NoTopics(missing)) = error.downcast_ref() {
+        let commands: Vec<&str> = missing.iter().map(|topic| topic.command.as_str()).collect();
+        let how = "set `create_topics = true`, or make them, each with `--pipeline FILE` or `--brokers …`";
+        return Some(format!("{how}:\n    {}", commands.join("\n    ")));
     }
     match error.downcast_ref()? {
         LogError::InUse { .. } => Some("stop that host first; looking into topics works while it runs".to_owned()),

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
-use super::{PIPELINE, assemble_with, cluster, feed_brokers, load, open_log, schema_dir};
+use super::{PIPELINE, assemble_with, cluster, feed_brokers, load, schema_dir};
 use crate::cli::failure::Usage;
 use crate::config::{self, Input, LogKind};
 use crate::feed::generate::{Generator, GeneratorOptions};
 use crate::format::reader::Format;
 use crate::log::is_topic_char;
 use crate::metrics::Counters;
-use crate::pipeline::{OpenLog, Purpose, Until, Watched, prepare, run as run_pipeline};
+use crate::pipeline::{Location, OpenLog, Purpose, Until, Watched, prepare, run as run_pipeline};
 use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 
@@ -112,7 +112,8 @@ pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result
     config.stages.clear();
     config.sinks.clear();
     config.feeds = vec![feed.clone()];
-    let open = open_log(&config, shutdown)?;
+    // Where this feed is has a topic of a name that only it knows, so that nobody can make it before.
+    let open = Location::of(&config).making_states().open(shutdown)?;
     let mut built = assemble_with(&config, &dir, Purpose::Run(shutdown.clone()))?;
     if args.brokers.is_some() && !config.create_topics {
         // Only what cannot be fed needs the topic of dead letters, and says so when it is not there.

@@ -77,6 +77,19 @@ pub trait Log: Send + Sync {
     /// [`LogError::NoTopic`], [`LogError::NoPartition`], or if the store cannot be read.
     fn read(&self, topic: &str, partition: u32, offset: i64, max_records: usize) -> Result<Batch, LogError>;
 
+    /// The topic that keeps the states of a group, if this log keeps them in one that others have to make.
+    fn state_topic(&self, _group: &str) -> Option<String> {
+        None
+    }
+
+    /// Makes a place for the states of a group that reads so many partitions, unless there is one.
+    ///
+    /// # Errors
+    /// [`LogError::NoTopic`] if there is none and it is for others to make.
+    fn ensure_states(&self, _group: &str, _partitions: u32) -> Result<(), LogError> {
+        Ok(())
+    }
+
     /// Opens the session of one worker.
     ///
     /// # Errors
@@ -348,17 +361,6 @@ pub fn batches<'l>(
         at = batch.as_ref().map_or(Some(end), Batch::next_offset)?;
         Some(batch)
     })
-}
-
-/// Makes a topic, unless there is one of its name, whatever that is like.
-///
-/// # Errors
-/// If it cannot be made.
-pub fn ensure_topic(log: &dyn Log, topic: &NewTopic) -> Result<(), LogError> {
-    if log.topic(&topic.name)?.is_some() {
-        return Ok(());
-    }
-    log.create_topic(topic).map(drop)
 }
 
 /// Where a group stands in each partition of a topic.

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use bespoke_boundary::{Function, Mismatch, Plan, names, output_schema};
 
-use super::open::{OpenLog, TableStores};
+use super::open::TableStores;
+use super::prepare::MissingTopic;
 use super::schemas::{SchemaStore, TopicSchema};
-use super::topics::{Topics, all_topics, wanted_topics};
+use super::topics::{Topics, all_topics};
 use crate::config::{self, Pipeline};
-use crate::log::{Log, LogError};
+use crate::log::LogError;
 use crate::module::{Instance, LoadError, Module, Sandbox};
 use crate::schema::framing::Frame;
 use crate::schema::{DirError, RegistryError, SchemaDir};
 use crate::sink::{ColumnsError, RowPlan, Sink, Wanted, check_ttl, key_fields, table_spec, unordered};
 use crate::stage::{Destination, KeyError, KeyPlan, Stage, Unfit, Version};
-use crate::swap::{Control, Kept, Ledger, Report};
+use crate::swap::{Control, Kept, Ledger};
 
 /// A pipeline that is ready to run.
 pub struct Built {
@@ -167,6 +168,9 @@ pub enum BuildError {
         /// What is wrong.
         source: ColumnsError,
     },
+    /// Topics that are missing, and that the pipeline is not to make.
+    #[error("topics are missing, and this pipeline makes none (`create_topics = false`): {}", MissingTopic::names(.0))]
+    NoTopics(Vec<MissingTopic>),
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -218,47 +222,6 @@ pub fn build(
         kept: Kept::new(config.modules.clone()),
         control: None,
     })
-}
-
-/// Makes or checks topics and tables.
-///
-/// # Errors
-/// A topic or a table that is there with another shape.
-pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), BuildError> {
-    let log = open.log();
-    if config.create_topics {
-        for topic in wanted_topics(&built.topics, &*log)? {
-            log.create_topic(&topic)?;
-        }
-    }
-    if !built.stages.is_empty() {
-        Ledger::ensure(&*log, &Ledger::topic(&built.name))?;
-        Report::ensure(&*log, &Report::topic(&built.name))?;
-    }
-    for name in built.topics.keys().filter(|_| !config.create_topics) {
-        log.topic(name)?.ok_or_else(|| LogError::NoTopic(name.clone()))?;
-    }
-    warn_of_order(built, &*log)?;
-    for (sink, ..) in &built.sinks {
-        if sink.creates_table { open.ensure_table(sink) } else { open.check_table(sink) }?;
-    }
-    Ok(())
-}
-
-/// Tells which sinks may have rows of one key in an order that is not that of their records.
-fn warn_of_order(built: &Built, log: &dyn Log) -> Result<(), LogError> {
-    let sinks = || built.sinks.iter().map(|(sink, ..)| sink);
-    for sink in sinks() {
-        let partitions = log.topic(&sink.from)?.map_or(0, |topic| topic.partitions.len());
-        if let Some(why) = sink.unordered.as_ref().filter(|_| partitions > 1) {
-            tracing::warn!(sink = sink.name, from = sink.from, why, "rows of one key may come out of order");
-        }
-        if let Some(other) = sinks().find(|other| other.table.name == sink.table.name && other.name < sink.name) {
-            let why = format!("sink `{}` fills the same table `{}`", other.name, sink.table.name);
-            tracing::warn!(sink = sink.name, why, "rows of one key may come out of order");
-        }
-    }
-    Ok(())
 }
 
 struct Builder<'a> {

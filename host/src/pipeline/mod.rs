@@ -7,13 +7,15 @@ mod build;
 mod crew;
 mod drain;
 mod open;
+mod prepare;
 mod run;
 mod schemas;
 mod starts;
 mod topics;
 
-pub use build::{BuildError, Built, BuiltFeed, BuiltStage, build, prepare};
+pub use build::{BuildError, Built, BuiltFeed, BuiltStage, build};
 pub use open::{Location, OpenLog, TableStores};
+pub use prepare::{MissingTopic, prepare};
 pub use run::{Outcome, Until, Watched, run};
 pub use schemas::{Naming, Purpose, SchemaStore, TopicSchema};
 pub use starts::choose;

@@ -51,9 +51,22 @@ impl Location {
                     config::Guarantee::ExactlyOnce => kafka::Guarantee::ExactlyOnce,
                     config::Guarantee::AtLeastOnce => kafka::Guarantee::AtLeastOnce,
                 };
-                Self::of_cluster(cluster, guarantee)
+                let mut location = Self::of_cluster(cluster, guarantee);
+                if let Self::Brokers(options) = &mut location {
+                    options.creates_states = config.create_topics;
+                }
+                location
             }
         }
+    }
+
+    /// The same, where topics for states are made whatever the pipeline says.
+    #[must_use]
+    pub fn making_states(mut self) -> Self {
+        if let Self::Brokers(options) = &mut self {
+            options.creates_states = true;
+        }
+        self
     }
 
     /// That of a cluster.

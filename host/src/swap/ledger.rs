@@ -134,13 +134,10 @@ impl Ledger {
         format!("{pipeline}.modules")
     }
 
-    /// Makes the topic, unless it is there.
-    ///
-    /// # Errors
-    /// If it cannot be made.
-    pub fn ensure(log: &dyn Log, topic: &str) -> Result<(), LogError> {
-        let retention = Retention::default();
-        log::ensure_topic(log, &NewTopic { name: topic.to_owned(), partitions: 1, retention })
+    /// The topic as it is made.
+    #[must_use]
+    pub fn new_topic(topic: &str) -> NewTopic {
+        NewTopic { name: topic.to_owned(), partitions: 1, retention: Retention::default() }
     }
 
     /// Reads all that is there. Empty if there is no such topic.

@@ -70,6 +70,14 @@ pub enum Refusal {
         /// What happened.
         fault: Fault,
     },
+    /// It keeps state, and the one before does not.
+    #[error("module `{module}` keeps state, and there is no place for it: {source}")]
+    NoPlace {
+        /// Its file.
+        module: String,
+        /// What is missing.
+        source: LogError,
+    },
     /// It fails at records that the live one has handled.
     #[error("module `{module}` fails at records that the live one has handled: {fault}")]
     Dry {
@@ -109,6 +117,14 @@ impl Workshop {
         let version = Version::compile(stage, director.next_number(), module, settings)?;
         version.check_successor(&live)?;
         let name = || version.module.name().to_owned();
+        if version.module.is_stateful()
+            && !live.module.is_stateful()
+            && let Some(source) = &self.source
+            // That brokers are away says nothing of the module.
+            && let Err(source @ LogError::NoTopic(_)) = source.ensure_states(&stage.from)
+        {
+            return Err(Refusal::NoPlace { module: name(), source });
+        }
         let state = if live.module.is_stateful() { director.state(PATIENCE) } else { None };
         let start = |fault| Refusal::Start { module: name(), fault };
         let mut instance = Instance::new(&version.module, &version.settings).map_err(start)?;
@@ -170,6 +186,12 @@ fn started(version: &Version, state: Option<&Bytes>) -> Result<Instance, Fault> 
 // === impl Source ===
 
 impl Source {
+    /// Makes a place for states of the group.
+    fn ensure_states(&self, topic: &str) -> Result<(), LogError> {
+        let partitions = self.log.topic(topic)?.map_or(1, |topic| topic.partitions.len() as u32);
+        self.log.ensure_states(&self.group, partitions)
+    }
+
     /// The last records that the group has read, of the partition of which it has read most.
     fn last(&self, topic: &str) -> Result<Option<(u32, Batch)>, LogError> {
         let positions = self.log.committed(&self.group, topic)?;

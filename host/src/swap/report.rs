@@ -109,13 +109,11 @@ impl Report {
         format!("{pipeline}.status")
     }
 
-    /// Makes the topic, unless it is there.
-    ///
-    /// # Errors
-    /// If it cannot be made.
-    pub fn ensure(log: &dyn Log, topic: &str) -> Result<(), LogError> {
+    /// The topic as it is made.
+    #[must_use]
+    pub fn new_topic(topic: &str) -> NewTopic {
         let retention = Retention { age_ms: Some(KEPT_MS), bytes: None };
-        log::ensure_topic(log, &NewTopic { name: topic.to_owned(), partitions: 1, retention })
+        NewTopic { name: topic.to_owned(), partitions: 1, retention }
     }
 
     /// How a stage is in this process.

@@ -82,6 +82,8 @@ pub struct Options {
     pub guarantee: Guarantee,
     /// Settings of librdkafka.
     pub properties: BTreeMap<String, String>,
+    /// Whether topics for states are made where they are missing.
+    pub creates_states: bool,
     /// How long to wait for brokers that are away before giving up.
     pub patience: Duration,
     /// Ends that wait.
@@ -115,6 +117,7 @@ impl Options {
             bootstrap: bootstrap.to_owned(),
             guarantee,
             properties: BTreeMap::new(),
+            creates_states: true,
             patience: Duration::from_secs(10),
             stop: Shutdown::new(),
         }
@@ -186,6 +189,14 @@ impl Log for KafkaLog {
         let batch = cursor.next(max_records, end, Instant::now() + READ).map_err(|what| self.cluster.failed(what))?;
         self.cluster.keep(cursor);
         Ok(batch)
+    }
+
+    fn state_topic(&self, group: &str) -> Option<String> {
+        (!self.cluster.options.creates_states).then(|| state::topic_of(group))
+    }
+
+    fn ensure_states(&self, group: &str, partitions: u32) -> Result<(), LogError> {
+        state::ensure(&self.cluster, group, partitions)
     }
 
     fn join(&self, member: Member) -> Result<Box<dyn Session>, LogError> {

@@ -24,11 +24,11 @@ pub(super) fn topic_of(group: &str) -> String {
     format!("{group}.state")
 }
 
-/// Makes the changelog of a group, if it is not there.
+/// Makes the changelog of a group, if it is not there and not for others to make.
 pub(super) fn ensure(cluster: &Cluster, group: &str, partitions: u32) -> Result<(), LogError> {
     let topic = topic_of(group);
     match cluster.writable(&topic) {
-        Err(LogError::NoTopic(_)) => {}
+        Err(LogError::NoTopic(_)) if cluster.options.creates_states => {}
         other => return other.map(drop),
     }
     let largest = (MAX_RECORD_BYTES + properties::OVERHEAD_BYTES).to_string();
