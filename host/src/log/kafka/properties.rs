@@ -41,8 +41,8 @@ const COMMON: [(&str, &str); 5] = [
 ];
 
 /// Ours for consumers. The default backoff of a second would stall every pipeline that is slower than its broker; the
-/// sizes bound what a partition may hold in memory.
-const CONSUMER: [(&str, &str); 7] = [
+/// sizes bound what a partition may hold in memory, as the manual of the configuration says.
+const CONSUMER: [(&str, &str); 8] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "earliest"),
@@ -50,6 +50,7 @@ const CONSUMER: [(&str, &str); 7] = [
     ("fetch.queue.backoff.ms", "1"),
     ("max.partition.fetch.bytes", "262144"),
     ("queued.min.messages", "20000"),
+    ("queued.max.messages.kbytes", "65536"),
 ];
 
 /// Ours for producers. Records wait for a full batch as long as that takes, or until a step ends, which does not wait
