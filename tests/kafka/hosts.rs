@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use bespoke_record::Batch;
+use bespoke_record::{Batch, BatchBuilder};
 use bytes::Bytes;
 use host::log::kafka::Guarantee;
 use host::log::{Log as _, Member, Session};
@@ -32,6 +32,8 @@ pub struct Orders {
     /// Before the names of its topics, `in` and `out`, and of its group, `copy`.
     pub prefix: String,
     pub guarantee: Guarantee,
+    /// Whether each step has more than is held back until its end, in a topic `ballast`: its transaction is open all the time.
+    pub is_large: bool,
     pub properties: Vec<(String, String)>,
 }
 
@@ -44,6 +46,8 @@ pub struct Host {
 /// Copies each record, and counts those of each partition in its state.
 pub struct Copy {
     out: String,
+    /// Where each step has something large, and what.
+    ballast: Option<(String, Batch)>,
     counts: BTreeMap<u32, u64>,
     touched: BTreeMap<u32, bool>,
     committed: BTreeMap<u32, u64>,
@@ -58,7 +62,7 @@ impl Orders {
         // As short as brokers take them by default, so that nobody waits long for who is gone.
         let properties = [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "500")];
         let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Self { brokers: brokers.to_owned(), prefix: prefix.to_owned(), guarantee, properties }
+        Self { brokers: brokers.to_owned(), prefix: prefix.to_owned(), guarantee, is_large: false, properties }
     }
 
     pub fn set(mut self, name: &str, value: &str) -> Self {
@@ -83,33 +87,55 @@ impl Orders {
     pub fn worker(&self, worker: u32) -> (Box<dyn Session>, Copy) {
         let (group, topic) = (self.group(), Some(self.topic("in")));
         let session = self.log().join(Member { group, topic, worker, workers: 1 }).expect("a session");
-        (session, Copy::new(self.topic("out")))
+        let ballast = self.is_large.then(|| (self.topic(BALLAST), ballast()));
+        (session, Copy::new(self.topic("out"), ballast))
     }
 
     fn write(&self) -> String {
         let guarantee = if self.guarantee == Guarantee::ExactlyOnce { "exact" } else { "least" };
         let properties = self.properties.iter().flat_map(|(name, value)| [name.as_str(), value]);
-        [self.brokers.as_str(), &self.prefix, guarantee].into_iter().chain(properties).collect::<Vec<_>>().join("\n")
+        let size = if self.is_large { "large" } else { "small" };
+        [self.brokers.as_str(), &self.prefix, guarantee, size]
+            .into_iter()
+            .chain(properties)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     fn read(text: &str) -> Self {
         let lines: Vec<&str> = text.lines().collect();
         let guarantee = if lines[2] == "exact" { Guarantee::ExactlyOnce } else { Guarantee::AtLeastOnce };
-        let properties = lines[3..].chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect();
-        Self { brokers: lines[0].to_owned(), prefix: lines[1].to_owned(), guarantee, properties }
+        let properties = lines[4..].chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect();
+        let is_large = lines[3] == "large";
+        Self { brokers: lines[0].to_owned(), prefix: lines[1].to_owned(), guarantee, is_large, properties }
     }
 }
 
 /// The pace of all hosts here: batches that are small, so that there are many of them.
 pub const PACE: Pace = Pace { batch_records: 50, commit_interval: Duration::from_millis(100) };
+/// That of hosts whose transactions are open most of the time.
+const LONG: Pace = Pace { batch_records: 50, commit_interval: Duration::from_secs(1) };
+/// The topic of what makes steps large.
+pub const BALLAST: &str = "ballast";
+
+/// More than is held back.
+fn ballast() -> Batch {
+    let mut batch = BatchBuilder::new();
+    for _ in 0..12 {
+        batch.push(None, Some(&[b'x'; 100_000]), [], 1).expect("room");
+    }
+    batch.finish()
+}
 
 /// Copies until it is killed.
 #[test]
 fn the_process() {
     let Ok(orders) = std::env::var(ORDERS) else { return };
-    let (mut session, mut copy) = Orders::read(&orders).worker(0);
+    let orders = Orders::read(&orders);
+    let (mut session, mut copy) = orders.worker(0);
     copy.talks = true;
-    run(&mut *session, &mut copy, PACE, &AtomicBool::new(false), &Counters::default()).unwrap();
+    let pace = if orders.is_large { LONG } else { PACE };
+    run(&mut *session, &mut copy, pace, &AtomicBool::new(false), &Counters::default()).unwrap();
 }
 
 // === impl Host ===
@@ -176,9 +202,9 @@ impl Drop for Host {
 // === impl Copy ===
 
 impl Copy {
-    fn new(out: String) -> Self {
+    fn new(out: String, ballast: Option<(String, Batch)>) -> Self {
         let (counts, touched, committed) = Default::default();
-        Self { out, counts, touched, committed, steps: Arc::default(), talks: false }
+        Self { out, ballast, counts, touched, committed, steps: Arc::default(), talks: false }
     }
 }
 
@@ -196,6 +222,9 @@ impl Task for Copy {
     }
 
     fn records(&mut self, session: &mut dyn Session, partition: u32, batch: &Batch) -> Result<Flow, Stop> {
+        if let (Some((topic, ballast)), true) = (&self.ballast, self.touched.is_empty()) {
+            session.append(topic, ballast)?;
+        }
         *self.counts.get_mut(&partition).expect("assigned") += batch.len() as u64;
         self.touched.insert(partition, true);
         session.append(&self.out, batch)?;

@@ -5,10 +5,13 @@ use std::fs;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use host::log::Log as _;
+use host::log::kafka::Guarantee;
 use serde_json::{Value, from_str, json};
 
 use super::stand::{DEADLINE, Plan, Stand};
-use crate::support::{Running, services, top, until};
+use crate::contract::kafka::open;
+use crate::support::{Folder, Running, services, top, until};
 
 /// For how many seconds; more make a longer test.
 const AWAY: &str = "BESPOKE_TEST_AWAY_SECS";
@@ -73,6 +76,38 @@ fn brokers_that_are_away_are_waited_for() {
     stand.kafka.start_again(1);
     stand.flows("the broker is back");
     stand.judge();
+}
+
+/// Of a feed that nobody but its command knows: what it says is there is there, once, whatever the brokers did meanwhile.
+#[test]
+fn a_feed_from_the_command_line_tells_what_is_there() {
+    let (kafka, folder) = (services::own_kafka(3, &[]), Folder::of(&top().join("tests/scenarios/empty-feed")));
+    let host = |arguments: &[&str]| folder.start(&[arguments, &["--brokers", kafka.address()]].concat());
+    let replicated = ["--partitions", "3", "--replication", "3", "--config", "min.insync.replicas=2"];
+    host(&[&["topics", "create", "fed"][..], &replicated].concat()).end().must_end(0);
+    let records = RATE * (away_secs() + BESIDE_SECS);
+    let (count, rate) = (records.to_string(), RATE.to_string());
+    let mut feed = host(&["feed", "generate", "--to", "fed", "--key", "id", "--count", &count, "--rate", &rate]);
+    let log = open(kafka.address(), Guarantee::AtLeastOnce, &[]);
+    let there = || -> i64 { log.topic("fed").unwrap().unwrap().partitions.iter().map(|p| p.end).sum() };
+    until("records come", DEADLINE, || there() > 0);
+
+    // One of them, and then all.
+    kafka.kill(1);
+    let before = there();
+    until("the others take them", DEADLINE, || there() >= before + RATE as i64);
+    kafka.start_again(1);
+    assert!(feed.is_running(), "there is no more to feed: {}", feed.said());
+    let since = Instant::now();
+    (1..=3).for_each(|node| kafka.kill(node));
+    until("the time is over", Duration::from_secs(away_secs()) + DEADLINE, || {
+        since.elapsed() >= Duration::from_secs(away_secs())
+    });
+    assert!(feed.is_running(), "it did not wait: {}", feed.said());
+    kafka.start_all_again();
+    until("all is fed", Duration::from_secs(records / RATE) + DEADLINE, || !feed.is_running());
+    assert_eq!(feed.end().must_end(0).stdout, format!("{records} records written to fed\n"));
+    assert_eq!(there(), records as i64);
 }
 
 /// Long enough for requests that are out to time out, and for the wait for the last step; far less than brokers are waited for.
