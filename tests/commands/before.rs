@@ -74,6 +74,10 @@ fn check_tells_how_the_parts_of_a_pipeline_hang_together() {
            feed feed -> in (record Product)\n  \
            stage processor: in (record Product) -> process of processor.wasm -> out\n"
     );
+    // A file may come later.
+    let told = printed(&folder(), &["check", "--set", "feed.feed.file=later.jsonl"]);
+    let missing = "    but it has nothing to read as of now: cannot read `later.jsonl`: No such file or directory (os error 2)";
+    assert!(told.starts_with("pipeline `case` is sound\n") && told.lines().any(|line| line == missing), "{told}");
 }
 
 #[test]

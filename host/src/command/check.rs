@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::{PIPELINE, assemble, load};
+use crate::config::{Input, Source};
+use crate::feed::open_file;
 use crate::log::{LogError, NewTopic};
 use crate::pipeline::{BuiltStage, Location, Purpose, TopicSchema, wanted_topics};
 use crate::table::TableError;
@@ -55,6 +57,12 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "pipeline `{}` is sound", built.name)?;
     for feed in &built.feeds {
         writeln!(out, "  feed {} -> {} ({})", feed.config.name, feed.config.topic, named(&feed.topic))?;
+        // It may come before the pipeline runs.
+        if let Source::File { input: Input::File(path), format, follow } = &feed.config.source
+            && let Err(error) = open_file(Some(path), *format, &feed.topic.schema, *follow, None)
+        {
+            writeln!(out, "    but it has nothing to read as of now: {error}")?;
+        }
     }
     for BuiltStage { stage, first, from, .. } in &built.stages {
         let to: Vec<_> = stage.outputs.iter().map(|o| o.topic.as_str()).collect();
