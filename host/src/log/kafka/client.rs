@@ -111,8 +111,8 @@ pub(super) fn has_passing_cause(error: &LogError) -> bool {
     }
 }
 
-/// Whether a consumer cannot go on after it. What is fatal to librdkafka is asked of the client itself (`input/given_up.rs`):
-/// the event that tells of it has no code of its own.
+/// Whether a consumer cannot go on after it. What is fatal to librdkafka is not among these: the client itself is asked for it
+/// (`input/given_up.rs`), as a member that was shut out may join again.
 pub(super) fn is_hopeless(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     error.rdkafka_error_code().is_some_and(|code| {
