@@ -181,13 +181,16 @@ fn what_cannot_be_done_says_what_to_do() {
     running.interrupt();
     running.end().must_end(0);
     fs::write(folder.path("garbage.wasm"), b"no module").unwrap();
+    let unfit = Version { field: "elsewhere", ..Version::of(9) };
+    fs::write(folder.path("unfit.wasm"), unfit.bytes()).unwrap();
     let before = fs::read(folder.path(MODULE)).unwrap();
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (&["modules", "rollback", STAGE], 1, "host modules list"),
         (&["modules", "rollback", STAGE, "--to", "zzz"], 64, "knows no module `zzz`"),
         (&["modules", "rollback", "nobody"], 64, "its stages are numbers"),
         (&["modules", "promote", STAGE], 64, "shadow = "),
         (&["modules", "deploy", "garbage.wasm", "--stage", STAGE], 64, "not a WebAssembly component"),
+        (&["modules", "deploy", "unfit.wasm", "--stage", STAGE], 64, "field `elsewhere`"),
         (&["modules", "who", "nothing", "0", "0"], 1, "there is no topic `nothing`"),
         (&["modules", "who", "out", "0", "1000000"], 1, "has no record at offset"),
         (&["modules", "list", "--log", "log.db"], 64, "--pipeline FILE"),

@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use super::failure::Usage;
 use super::modules::{pipeline_of, short, stage_named};
 use super::place::{Place, PlaceArguments};
-use crate::command::sandbox;
+use crate::command::{check_module_of, sandbox};
 use crate::config::{Pipeline, Stage};
 use crate::log::Log;
 use crate::module::{Module, digest_of};
@@ -88,8 +88,9 @@ pub(super) fn deploy(deploy: &Deploy, out: &mut dyn Write) -> anyhow::Result<()>
     let place = deploy.place.find()?;
     let stage = stage_named(pipeline_of(&place)?, &deploy.stage)?;
     let bytes = Module::read(&deploy.module)?;
-    // What is no module at all is told here; whether it fits is for the hosts to find out.
+    // What is no module at all, or does not fit, is told here; whether it does well is for the hosts to find out.
     Module::from_bytes(&sandbox()?, &deploy.module, &bytes, stage.limits)?;
+    check_module_of(pipeline_of(&place)?, &stage.name, &deploy.module)?;
     let wanted = Wanted { bytes, file: name_of(&deploy.module), cause: Cause::Deploy };
     change(&place, stage, &wanted, out)
 }

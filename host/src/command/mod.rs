@@ -23,7 +23,7 @@ use bespoke_boundary::Schema;
 use crate::cli::failure::Usage;
 use crate::config::{Cluster, Pipeline, RegistryKind, Schemas};
 use crate::module::Sandbox;
-use crate::pipeline::{Built, Location, Naming, OpenLog, Purpose, SchemaStore, TableStores, build};
+use crate::pipeline::{BuildError, Built, Location, Naming, OpenLog, Purpose, SchemaStore, TableStores, build};
 use crate::schema::{FileRegistry, HttpRegistry, Registry, RegistryError, SchemaDir};
 use crate::shutdown::Shutdown;
 
@@ -78,6 +78,30 @@ pub(crate) fn schema_in(file: &Path) -> Result<Schema> {
 /// Everything that a configuration means, but for its log.
 fn assemble(config: &Pipeline, purpose: Purpose) -> Result<Built> {
     assemble_with(config, &schema_dir(&config.schemas)?, purpose)
+}
+
+/// Whether a pipeline could start with another module in a stage, as far as that is up to the module.
+///
+/// # Errors
+/// What does not fit.
+pub(crate) fn check_module_of(config: &Pipeline, stage: &str, module: &Path) -> Result<()> {
+    let mut config = config.clone();
+    for stage in config.stages.iter_mut().filter(|known| known.name == stage) {
+        (stage.module, stage.start, stage.deployed) = (module.to_owned(), None, None);
+    }
+    let built = assemble(&config, Purpose::Check);
+    let is_of_module = |error: &BuildError| match error {
+        BuildError::Module { stage: of, .. }
+        | BuildError::Mismatch { stage: of, .. }
+        | BuildError::Outputs { stage: of, .. }
+        | BuildError::Start { stage: of, .. } => of == stage,
+        _ => false,
+    };
+    match built {
+        Err(error) if error.downcast_ref().is_some_and(is_of_module) => Err(error),
+        // What else may be wrong is told by whoever runs it.
+        _ => Ok(()),
+    }
 }
 
 /// The same with schemas from elsewhere.
