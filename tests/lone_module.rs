@@ -217,7 +217,12 @@ fn what_is_missing_is_told() {
         &["--module", "modules/analyzer.wasm"],
         "error: no stage of pipeline `case` runs `modules/analyzer.wasm`; its modules are modules/processor.wasm",
     );
-    must_refuse(&with, &["--module", MODULE, "--setting", "a=b"], &missing(&["--schema <FILE>"]));
+    must_refuse(
+        &with,
+        &["--module", MODULE, "--setting", "a=b"],
+        "error: `--setting` is for a module without a pipeline, and `pipeline.toml` is one\n\
+         hint: write `--set stage.NAME.settings.KEY=VALUE`, or add --schema FILE",
+    );
     must_refuse(
         &with,
         &["--module", MODULE, "--schema", SCHEMA, "pipeline.toml"],

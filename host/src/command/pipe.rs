@@ -57,7 +57,7 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
     let halt = Arc::new(AtomicBool::new(false));
     let (path, passed_over, is_shadow) = (path.to_owned(), None, false);
     let watched = Watched { director: director.clone(), workshop, path, settings, passed_over, is_shadow };
-    let watcher = swap::watch(watched, halt.clone())?;
+    swap::watch(watched, halt.clone())?;
     let task_counters = counters.clone();
     let shutdown = shutdown.clone();
     let run = move || {
@@ -76,9 +76,8 @@ pub fn run(module: &Path, schema: &Path, settings: &[(String, String)], shutdown
     // Modules may use more stack than the main thread is sure to have.
     let thread = std::thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn(run)?;
     let ended = thread.join();
+    // What watches the module has nothing left to tell. It may be compiling one, which nobody waits for.
     halt.store(true, Ordering::Relaxed);
-    // It has nothing left to tell.
-    let _ = watcher.join();
     let rejected = ended.map_err(|_| anyhow!("the worker panicked; this is a bug of the host"))??;
     let letters = counters.dead_letters.get() + rejected;
     tracing::info!(

@@ -44,7 +44,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FIELD", requires = "from")]
     pub key: Vec<String>,
     /// A setting for a module without a pipeline
-    #[arg(long, value_name = "NAME=VALUE", requires = "schema")]
+    #[arg(long, value_name = "NAME=VALUE", requires = "module", conflicts_with = "pipeline")]
     pub setting: Vec<String>,
     /// Override a key of the pipeline file
     #[arg(long, value_name = "KEY=VALUE")]
@@ -81,6 +81,12 @@ pub fn run(args: &RunArgs, shutdown: &Shutdown) -> Result<bool> {
                 let topics = "and --from TOPIC --to TOPIC to run it between topics";
                 return Err(Usage::new(format!("there is no {PIPELINE} here, so the module needs a schema"))
                     .hint(format!("{pipe}, {topics}"))
+                    .into());
+            }
+            if !args.setting.is_empty() {
+                let what = format!("`--setting` is for a module without a pipeline, and `{}` is one", path.display());
+                return Err(Usage::new(what)
+                    .hint("write `--set stage.NAME.settings.KEY=VALUE`, or add --schema FILE")
                     .into());
             }
             let mut config = load(&path, &args.set)?;

@@ -290,12 +290,13 @@ impl Crew {
         self.halt.store(true, Ordering::Relaxed);
         join(self.workers, &mut outcome);
         self.all_told.store(true, Ordering::Relaxed);
-        // Nothing depends on them: a log that is away does not hold up the end.
+        // Nothing depends on them: neither a log that is away nor a module that is being compiled holds up the end.
         let until = Instant::now() + LAST_WORDS;
-        while self.talkers.iter().any(|talker| !talker.is_finished()) && Instant::now() < until {
+        let others = self.talkers.iter().chain(&self.watchers);
+        while others.clone().any(|other| !other.is_finished()) && Instant::now() < until {
             std::thread::sleep(LOOK);
         }
-        for watcher in self.watchers {
+        for watcher in self.watchers.into_iter().filter(JoinHandle::is_finished) {
             if watcher.join().is_err() {
                 tracing::error!("what watches a module panicked; this is a bug of the host");
             }
