@@ -76,7 +76,8 @@ fn check_tells_how_the_parts_of_a_pipeline_hang_together() {
     );
     // A file may come later.
     let told = printed(&folder(), &["check", "--set", "feed.feed.file=later.jsonl"]);
-    let missing = "    but it has nothing to read as of now: cannot read `later.jsonl`: No such file or directory (os error 2)";
+    let missing =
+        "    but it has nothing to read as of now: cannot read `later.jsonl`: No such file or directory (os error 2)";
     assert!(told.starts_with("pipeline `case` is sound\n") && told.lines().any(|line| line == missing), "{told}");
 }
 

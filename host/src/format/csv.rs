@@ -41,8 +41,10 @@ impl Columns {
             let name = name.trim();
             let Some(field) = record.fields.iter().position(|f| f.name == name) else {
                 let known: Vec<_> = record.fields.iter().map(|f| f.name.as_str()).collect();
+                let hint =
+                    if row.len() == 1 && name.contains([';', '\t']) { "; cells are separated by commas" } else { "" };
                 return Err(format!(
-                    "column `{name}` is no field of `{}`; it has {}",
+                    "column `{name}` is no field of `{}`; it has {}{hint}",
                     record.name.full,
                     known.join(", ")
                 ));

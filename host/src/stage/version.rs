@@ -139,7 +139,7 @@ fn outputs_of(stage: &Stage, module: &str, found: &[Option<&str>]) -> Result<Vec
     let told = |names: Vec<Option<&str>>| {
         names
             .into_iter()
-            .map(|name| name.map_or("one without a name".to_owned(), |n| format!("`{n}`")))
+            .map(|name| name.map_or("an output without a name".to_owned(), |n| format!("`{n}`")))
             .collect::<Vec<_>>()
             .join(", ")
     };

@@ -72,11 +72,19 @@ fn fields(line: usize, expected: &str, actual: &str) -> Option<String> {
     let absent = "absent".to_owned();
     let show = |value: Option<&Value>| value.map_or(absent.clone(), |value| cut(&value.to_string()));
     let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
-    let differ = names.filter(|name| old.get(*name) != new.get(*name));
+    let differ = names.filter(|name| !is_same(old.get(*name), new.get(*name)));
     let told: Vec<_> = differ
         .map(|name| format!("{name} should be {}, and is {}", show(old.get(name)), show(new.get(name))))
         .collect();
     (!told.is_empty()).then(|| format!("  line {line}: {}", told.join("; ")))
+}
+
+/// Whether two values mean the same: a number may be written as a whole one or not.
+fn is_same(old: Option<&Value>, new: Option<&Value>) -> bool {
+    match (old, new) {
+        (Some(Value::Number(old)), Some(Value::Number(new))) => old == new || old.as_f64() == new.as_f64(),
+        (old, new) => old == new,
+    }
 }
 
 fn cut(line: &str) -> String {
@@ -112,12 +120,12 @@ mod tests {
     #[test]
     fn a_record_that_differs_is_shown_with_its_fields() {
         let told = lines(
-            &owned(&[r#"{"id":1}"#, r#"{"id":2,"band":"low","gone":1}"#, r#"{"id":3}"#]),
-            &owned(&[r#"{"id":1}"#, r#"{"id":2,"band":"high"}"#, r#"{"id":3}"#]),
+            &owned(&[r#"{"id":1}"#, r#"{"id":2,"band":"low","gone":1,"cost":1}"#, r#"{"id":3}"#]),
+            &owned(&[r#"{"id":1}"#, r#"{"id":2,"band":"high","cost":1.0}"#, r#"{"id":3}"#]),
         );
         assert_eq!(
             told,
-            "@@ line 1\n  {\"id\":1}\n- {\"id\":2,\"band\":\"low\",\"gone\":1}\n+ {\"id\":2,\"band\":\"high\"}\n  line 2: \
+            "@@ line 1\n  {\"id\":1}\n- {\"id\":2,\"band\":\"low\",\"gone\":1,\"cost\":1}\n+ {\"id\":2,\"band\":\"high\",\"cost\":1.0}\n  line 2: \
              band should be \"low\", and is \"high\"; gone should be 1, and is absent\n  {\"id\":3}\n"
         );
     }
