@@ -10,7 +10,7 @@ use host::log::{Commit, Created, Event, Log, LogError, Member, NewTopic, Retenti
 use host::table::{Cell, Column, ColumnType, Mark, Rows, TableSpec};
 
 /// A test that waits longer than this has failed.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 /// How long nothing must come for a log to count as read to its end.
 const QUIET: Duration = Duration::from_millis(20);
 
