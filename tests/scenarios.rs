@@ -273,18 +273,26 @@ fn all_lines_that_were_no_records_can_be_had_to_be_fed_again() {
     assert!(whole.must_end(0).stdout.ends_with("the newest 10 of 30; `--max N` shows more\n"), "{}", whole.stdout);
 }
 
+/// A pipeline with a table that was made and is still empty, at a path of its own or in the log's file; and that file. Its sink
+/// ends after so many refused rows in a row.
+fn with_offers(path: &str, in_a_row: u32) -> (Folder, PathBuf) {
+    let folder = Folder::of(&cases().join("null-key"));
+    let pipeline = fs::read_to_string(folder.path("pipeline.toml")).expect("UTF-8");
+    let sink = "[[sink]]\nname = \"sink\"\nfrom = \"out\"\ntable = \"offers\"";
+    let table = format!("[tables.offers]\nstore = \"sqlite\"\npartition_key = [\"shop\"]\n{path}\n");
+    let text = format!("{pipeline}\n{sink}\nmax_dead_letters_in_a_row = {in_a_row}\n\n{table}");
+    fs::write(folder.path("pipeline.toml"), text).expect("written");
+    fs::write(folder.path("feed.jsonl"), "").expect("written");
+    folder.host(&RUN).must_end(0);
+    let file = folder.path(if path.is_empty() { "log.db" } else { "rows.db" });
+    (folder, file)
+}
+
 /// The table of each place: the log's own file, where rows are part of the step, and another.
 #[test]
 fn a_row_that_a_table_of_its_user_refuses_is_a_dead_letter() {
     for path in ["", "path = \"rows.db\""] {
-        let folder = Folder::of(&cases().join("null-key"));
-        let pipeline = fs::read_to_string(folder.path("pipeline.toml")).expect("UTF-8");
-        let sink = "[[sink]]\nname = \"sink\"\nfrom = \"out\"\ntable = \"offers\"\nmax_dead_letters_in_a_row = 1000\n";
-        let table = format!("[tables.offers]\nstore = \"sqlite\"\npartition_key = [\"shop\"]\n{path}\n");
-        fs::write(folder.path("pipeline.toml"), format!("{pipeline}\n{sink}\n{table}")).expect("written");
-        fs::write(folder.path("feed.jsonl"), "").expect("written");
-        folder.host(&RUN).must_end(0);
-        let file = folder.path(if path.is_empty() { "log.db" } else { "rows.db" });
+        let (folder, file) = with_offers(path, 1000);
         let open = || rusqlite::Connection::open(&file).expect("a database");
         let stricter = "DROP TABLE offers;
             CREATE TABLE offers (shop TEXT NOT NULL PRIMARY KEY, price REAL CHECK (price > 0), UNIQUE (price)) STRICT;
@@ -319,14 +327,7 @@ fn a_row_that_a_table_of_its_user_refuses_is_a_dead_letter() {
 #[test]
 fn a_table_that_refuses_every_row_stops_its_sink() {
     for path in ["", "path = \"rows.db\""] {
-        let folder = Folder::of(&cases().join("null-key"));
-        let pipeline = fs::read_to_string(folder.path("pipeline.toml")).expect("UTF-8");
-        let sink = "[[sink]]\nname = \"sink\"\nfrom = \"out\"\ntable = \"offers\"\nmax_dead_letters_in_a_row = 20\n";
-        let table = format!("[tables.offers]\npartition_key = [\"shop\"]\n{path}\n");
-        fs::write(folder.path("pipeline.toml"), format!("{pipeline}\n{sink}\n{table}")).expect("written");
-        fs::write(folder.path("feed.jsonl"), "").expect("written");
-        folder.host(&RUN).must_end(0);
-        let file = folder.path(if path.is_empty() { "log.db" } else { "rows.db" });
+        let (folder, file) = with_offers(path, 20);
         let open = || rusqlite::Connection::open(&file).expect("a database");
         open()
             .execute_batch("CREATE TRIGGER closed BEFORE INSERT ON offers BEGIN SELECT RAISE(ABORT, 'closed'); END")

@@ -236,7 +236,7 @@ fn print_whole(
     schemas: &mut Schemas,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let max = show.max.unwrap_or(if show.raw { usize::MAX } else { SHOWN });
+    let max = show.max.or((!show.raw).then_some(SHOWN));
     let (mut texts, mut all) = (VecDeque::new(), 0);
     each_letter(log, topic, |partition, record, letter| {
         if show.offset.is_some_and(|wanted| wanted != record.offset()) || !show.which.takes(letter) {
@@ -247,10 +247,7 @@ fn print_whole(
             true => [record.value().unwrap_or_default(), b"\n"].concat(),
             false => whole(partition, record, letter, schemas),
         };
-        if max == usize::MAX {
-            out.write_all(&text)?;
-            return Ok(());
-        }
+        let Some(max) = max else { return Ok(out.write_all(&text)?) };
         texts.push_back(text);
         if texts.len() > max {
             texts.pop_front();

@@ -86,11 +86,12 @@ struct Wanted {
 
 pub(super) fn deploy(deploy: &Deploy, out: &mut dyn Write) -> anyhow::Result<()> {
     let place = deploy.place.find()?;
-    let stage = stage_named(pipeline_of(&place)?, &deploy.stage)?;
+    let pipeline = pipeline_of(&place)?;
+    let stage = stage_named(pipeline, &deploy.stage)?;
     let bytes = Module::read(&deploy.module)?;
     // What is no module at all, or does not fit, is told here; whether it does well is for the hosts to find out.
     Module::from_bytes(&sandbox()?, &deploy.module, &bytes, stage.limits)?;
-    check_module_of(pipeline_of(&place)?, &stage.name, &deploy.module)?;
+    check_module_of(pipeline, &stage.name, &deploy.module, &bytes)?;
     let wanted = Wanted { bytes, file: name_of(&deploy.module), cause: Cause::Deploy };
     change(&place, stage, &wanted, out)
 }

@@ -80,14 +80,15 @@ fn assemble(config: &Pipeline, purpose: Purpose) -> Result<Built> {
     assemble_with(config, &schema_dir(&config.schemas)?, purpose)
 }
 
-/// Whether a pipeline could start with another module in a stage, as far as that is up to the module.
+/// Whether a pipeline could start with another module in a stage, of a file with these bytes, as far as that is up to the
+/// module.
 ///
 /// # Errors
 /// What does not fit.
-pub(crate) fn check_module_of(config: &Pipeline, stage: &str, module: &Path) -> Result<()> {
+pub(crate) fn check_module_of(config: &Pipeline, stage: &str, module: &Path, bytes: &[u8]) -> Result<()> {
     let mut config = config.clone();
     for stage in config.stages.iter_mut().filter(|known| known.name == stage) {
-        (stage.module, stage.start, stage.deployed) = (module.to_owned(), None, None);
+        (stage.module, stage.start, stage.deployed) = (module.to_owned(), None, Some(bytes.into()));
     }
     let built = assemble(&config, Purpose::Check);
     let is_of_module = |error: &BuildError| match error {

@@ -212,6 +212,7 @@ impl StageTask {
         if self.candidate.as_ref().is_none_or(|candidate| candidate.number() != number) {
             self.candidate = Some(Candidate::new(&self.stage, version, is_shadow));
         }
+        let has_all = self.has_all(standing);
         let Some(candidate) = &mut self.candidate else { return Ok(()) };
         candidate.is_shadow = is_shadow;
         // Others are assigned again soon, with the state that they have then.
@@ -234,7 +235,6 @@ impl StageTask {
             }
         }
         // With no partition there is nothing to know.
-        let has_all = here().count() == self.partitions.len();
         let knows_all = self.partitions.is_empty() || candidate.is_current() && has_all;
         match failed {
             Some(why) => {

@@ -89,17 +89,9 @@ impl Stand {
 
     /// A step with rows of these keys, and deletes of as many others; what is said after it, if that is the end.
     fn step(&mut self, keys: impl Iterator<Item = i64>, deletes: i64) -> Option<String> {
-        let mut batch = BatchBuilder::new();
-        for key in keys {
-            let mut value = framing::prefix(1).to_vec();
-            write_long(&mut value, key);
-            batch.push(None, Some(&value), [], self.next).expect("room");
-        }
-        for key in 0..deletes {
-            batch.push(Some(key.to_string().as_bytes()), None, [], self.next).expect("room");
-        }
+        let batch = batch(keys, deletes, self.next);
         self.next += 1;
-        self.task.records(&mut self.session, 0, &batch.finish()).expect("handled");
+        self.task.records(&mut self.session, 0, &batch).expect("handled");
         while self.task.write(&mut self.session, Duration::ZERO).expect("written") != Outside::Written {}
         self.task.committed(Vec::new());
         match self.task.between(&mut self.session, &BTreeMap::new()) {
@@ -110,6 +102,20 @@ impl Stand {
             Err(stop) => Some(stop.to_string()),
         }
     }
+}
+
+/// Rows of these keys, and deletes of as many others, all of one time.
+fn batch(keys: impl Iterator<Item = i64>, deletes: i64, time_ms: i64) -> Batch {
+    let mut batch = BatchBuilder::new();
+    for key in keys {
+        let mut value = framing::prefix(1).to_vec();
+        write_long(&mut value, key);
+        batch.push(None, Some(&value), [], time_ms).expect("room");
+    }
+    for key in 0..deletes {
+        batch.push(Some(key.to_string().as_bytes()), None, [], time_ms).expect("room");
+    }
+    batch.finish()
 }
 
 #[test]
@@ -132,14 +138,7 @@ fn a_row_that_is_taken_begins_the_count_anew() {
 #[test]
 fn a_step_that_is_thrown_away_is_not_counted_twice() {
     let mut stand = Stand::new();
-    let mut batch = BatchBuilder::new();
-    for key in -99..0 {
-        let mut value = framing::prefix(1).to_vec();
-        write_long(&mut value, key);
-        batch.push(None, Some(&value), [], 0).expect("room");
-    }
-    let batch = batch.finish();
-    stand.task.records(&mut stand.session, 0, &batch).expect("handled");
+    stand.task.records(&mut stand.session, 0, &batch(-99..0, 0, 0)).expect("handled");
     stand.task.write(&mut stand.session, Duration::ZERO).expect("written");
     stand.task.aborted();
     assert_eq!(stand.step(-99..0, 0), None);
