@@ -12,8 +12,10 @@ use host::log::kafka::{Guarantee, KafkaLog, Options};
 use host::log::{Commit, Created, Event, Log, LogError, Member, NewTopic, Session, TopicInfo};
 
 use super::log_keeps_its_promises;
-use super::records::{Reader, Rec, all_kept, batch, kept, member, new_topic, produce, producer, unkeyed};
-use crate::support::{services, top};
+use super::records::{
+    DEADLINE, Reader, Rec, all_kept, batch, kept, member, new_topic, produce, producer, unkeyed, values,
+};
+use crate::support::{services, top, until};
 
 /// Waiting less for something to come than a broker takes to bring it would be waiting for nothing.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -155,6 +157,26 @@ fn new_protocol() -> super::Fresh {
 log_keeps_its_promises!(at_least_once_log, super::at_least_once, as in kafka);
 log_keeps_its_promises!(exactly_once_log, super::exactly_once, as in kafka);
 log_keeps_its_promises!(new_protocol_log, super::new_protocol, as in kafka);
+
+/// Its producer has not met a broker before, so that the step waits for one as long as the log has patience.
+#[test]
+fn a_first_step_waits_for_brokers_that_are_away() {
+    // Longer than one question may take.
+    const AWAY: Duration = Duration::from_secs(7);
+    let own = services::own_kafka(1, &[]);
+    let log = open(own.address(), Guarantee::ExactlyOnce, &[]);
+    new_topic(&log, "t", 1);
+    produce(&log, "t", &[unkeyed("before")]);
+    own.kill(1);
+    let since = Instant::now();
+    std::thread::scope(|scope| {
+        let step = scope.spawn(|| produce(&log, "t", &[unkeyed("meanwhile")]));
+        until("the brokers are away for long", DEADLINE, || since.elapsed() > AWAY);
+        own.start_again(1);
+        step.join().unwrap();
+    });
+    assert_eq!(values(&kept(&log, "t", 0)), ["before", "meanwhile"]);
+}
 
 /// Batches are filled for as long as the client likes, but neither a commit nor a full queue waits for that.
 #[test]

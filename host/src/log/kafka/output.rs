@@ -115,6 +115,24 @@ impl Output {
         Ok(())
     }
 
+    /// The same for as long as brokers that are away are waited for.
+    fn prepared(&mut self) -> Result<(), LogError> {
+        let begin = Instant::now();
+        loop {
+            match self.ready(REQUEST) {
+                // A producer that is kept may be asked again.
+                Err(error) if self.producer.is_some() && self.is_patient(begin) => {
+                    tracing::warn!(%error, group = self.group, "waiting for the brokers to let a transaction begin");
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn is_patient(&self, begin: Instant) -> bool {
+        begin.elapsed() < self.cluster.options.patience && !self.cluster.options.stop.is_requested()
+    }
+
     /// Serves delivery reports.
     pub(super) fn serve(&self, timeout: Duration) {
         match &self.producer {
@@ -290,7 +308,7 @@ impl Output {
         if self.in_transaction || self.spoiled.is_some() {
             return;
         }
-        if let Err(error) = self.ready(REQUEST) {
+        if let Err(error) = self.prepared() {
             self.spoiled = Some(error.to_string());
             return;
         }
