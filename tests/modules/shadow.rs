@@ -90,6 +90,24 @@ fn a_shadow_that_hangs_is_dropped_until_its_file_changes() {
     finish(&folder, running).must_be_exact(&[live]);
 }
 
+/// It cannot begin where the live one is.
+#[test]
+fn a_shadow_that_does_not_take_the_state_is_dropped_until_its_file_changes() {
+    let (live, good) = (Version::of(1), Version::of(7));
+    let refuses = Version { on_restore: "unreachable".to_owned(), ..Version::of(5) };
+    let folder = shadowed(&refuses, "");
+    let mut running = folder.start(&["run"]);
+    running.await_said(&format!("module=\"{}\" why=", refuses.short()));
+    assert!(running.said().contains("restore: panicked or aborted"), "{}", running.said());
+    flows(&folder, &mut running, 300);
+    let status = lines(&folder, &["modules", "status"]);
+    assert_eq!((&status[0]["phase"], &status[0]["other"]), (&"steady".into(), &Value::Null), "{status:?}");
+    fs::write(folder.path("modules/new"), good.bytes()).expect("written");
+    fs::rename(folder.path("modules/new"), folder.path(SHADOW)).expect("renamed");
+    report(&folder, |other| other["module"] == good.digest().as_str() && other["batches"].as_u64() > Some(10));
+    finish(&folder, running).must_be_exact(&[live]);
+}
+
 #[test]
 fn a_shadow_is_promoted_by_hand_and_not_by_itself() {
     let versions = [1, 2, 3].map(Version::of);

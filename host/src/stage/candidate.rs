@@ -26,6 +26,8 @@ pub(super) struct Candidate {
     /// What both versions did since the last report, and how it differs.
     pub tally: Tally,
     pub differences: Differences,
+    /// Batches of the reports so far.
+    pub told_batches: u64,
     /// The same with batches that it had missed at first, whose answers are compared with none.
     pub missed: Tally,
     /// Whether it is on trial without an end.
@@ -101,6 +103,7 @@ impl Candidate {
             joining,
             tally,
             differences,
+            told_batches: 0,
             missed,
             is_shadow,
             has_joined: false,
@@ -128,6 +131,11 @@ impl Candidate {
     /// Whether it has seen all that the live version has.
     pub fn is_current(&self) -> bool {
         self.joining.is_over()
+    }
+
+    /// Whether that is so in a partition.
+    pub fn knows(&self, partition: u32) -> bool {
+        self.instances.has(partition) && !self.joining.lacks(&self.instances.version, partition)
     }
 
     /// Handles the next batch that was missed in a partition. False if there is none, or none can be handled yet.

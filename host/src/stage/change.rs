@@ -100,14 +100,15 @@ impl StageTask {
         !(change.is_due || self.is_compared() || change.post.has_news() || !change.notes.is_empty())
     }
 
-    /// Whether the next boundary is waited for: there are orders, or a candidate has something to tell. It costs as much as
-    /// the live version as long as it is on trial, so that this is not left to the time of the commit.
+    /// Whether the next boundary is waited for: there are orders, or a candidate was tried enough. It costs as much as the
+    /// live version as long as it is on trial, so that this is not left to the time of the commit.
     pub(super) fn is_awaited(&self) -> bool {
+        let enough = self.change.post.trial_batches();
         let tells = |candidate: &Candidate| {
-            let is_enough = candidate.tally.batches >= self.change.post.trial_batches();
-            !candidate.is_shadow && candidate.is_current() && (!candidate.has_joined || is_enough)
+            let (told, now) = (candidate.told_batches, candidate.told_batches + candidate.tally.batches);
+            !candidate.is_shadow && candidate.is_current() && told < enough && now >= enough
         };
-        self.change.post.has_news() || self.candidate.as_ref().is_some_and(tells)
+        self.change.post.is_urged() || self.candidate.as_ref().is_some_and(tells)
     }
 
     /// Whether another version may soon take the place of the live one, and then perhaps a state that the live one does not
@@ -141,7 +142,7 @@ impl StageTask {
         standing: &BTreeMap<u32, i64>,
     ) -> Result<Between, Stop> {
         let begun = Instant::now();
-        self.report();
+        self.report(standing);
         let mut orders = self.change.post.orders();
         self.change.notes.append(&mut orders.notes);
         if orders.asks_state {
@@ -186,8 +187,11 @@ impl StageTask {
         self.partitions.keys().all(|partition| standing.contains_key(partition))
     }
 
-    fn report(&mut self) {
+    /// Tells what the versions did, and first whether the candidate has joined, so that one boundary is enough for both.
+    fn report(&mut self, standing: &BTreeMap<u32, i64>) {
+        self.tell_joined(standing);
         if let Some(candidate) = &mut self.candidate {
+            candidate.told_batches += candidate.tally.batches;
             let tallies = [&mut candidate.tally, &mut candidate.missed].map(std::mem::take);
             if tallies != [Tally::default(); 2] {
                 let differences = std::mem::take(&mut candidate.differences);
@@ -196,6 +200,16 @@ impl StageTask {
             }
         } else if self.change.guarded != Side::default() {
             self.change.post.guard(self.live.version.number, &std::mem::take(&mut self.change.guarded));
+        }
+    }
+
+    /// Says so if the candidate knows all that the live version knows, and nobody was told yet.
+    fn tell_joined(&mut self, standing: &BTreeMap<u32, i64>) {
+        let Some(candidate) = self.candidate.as_mut().filter(|candidate| !candidate.has_joined) else { return };
+        let mut partitions = self.partitions.keys();
+        if partitions.all(|partition| standing.contains_key(partition) && candidate.knows(*partition)) {
+            candidate.has_joined = true;
+            self.change.post.joined(candidate.number());
         }
     }
 
@@ -212,7 +226,6 @@ impl StageTask {
         if self.candidate.as_ref().is_none_or(|candidate| candidate.number() != number) {
             self.candidate = Some(Candidate::new(&self.stage, version, is_shadow));
         }
-        let has_all = self.has_all(standing);
         let Some(candidate) = &mut self.candidate else { return Ok(()) };
         candidate.is_shadow = is_shadow;
         // Others are assigned again soon, with the state that they have then.
@@ -234,18 +247,12 @@ impl StageTask {
                 }
             }
         }
-        // With no partition there is nothing to know.
-        let knows_all = self.partitions.is_empty() || candidate.is_current() && has_all;
         match failed {
             Some(why) => {
                 self.candidate = None;
                 self.change.fails(number, &why);
             }
-            None if knows_all && !candidate.has_joined => {
-                candidate.has_joined = true;
-                self.change.post.joined(number);
-            }
-            None => {}
+            None => self.tell_joined(standing),
         }
         Ok(())
     }

@@ -6,9 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-use bytes::Bytes;
+use std::time::Instant;
 
 use super::post::{Orders, Post};
 use super::state::{Inner, OnGuard, OnTrial, State};
@@ -23,9 +21,11 @@ pub struct Director {
     counters: Arc<Counters>,
     /// Grows with every order. Workers compare it with what they have seen.
     pub(super) news: AtomicU64,
+    /// Grows with those that are worth a commit before its time.
+    pub(super) urgent: AtomicU64,
     inner: Mutex<Inner>,
     /// A worker has told a state.
-    told: Condvar,
+    pub(super) told: Condvar,
     /// Whether the module comes from the control topic.
     deployed: AtomicBool,
 }
@@ -48,9 +48,8 @@ impl Director {
     #[must_use]
     pub fn new(stage: Arc<Stage>, first: Arc<Version>, terms: Terms, counters: Arc<Counters>) -> Arc<Self> {
         let inner = Inner::new(first);
-        let (news, inner, told, deployed) =
-            (AtomicU64::new(0), Mutex::new(inner), Condvar::new(), AtomicBool::new(false));
-        Arc::new(Self { stage, terms, counters, news, inner, told, deployed })
+        let (news, urgent, told, deployed) = Default::default();
+        Arc::new(Self { stage, terms, counters, news, urgent, inner: Mutex::new(inner), told, deployed })
     }
 
     /// The stage.
@@ -180,21 +179,6 @@ impl Director {
         self.note(&mut inner, Entry { fails: why.is_of_calls(), ..entry });
     }
 
-    /// The state that some worker committed last, to try a module with: none if there is none yet, or no worker tells in
-    /// time.
-    #[must_use]
-    pub fn state(&self, patience: Duration) -> Option<Bytes> {
-        let mut inner = self.lock();
-        (inner.asks, inner.sample) = (true, None);
-        inner.answered.clear();
-        self.announce();
-        let waits = |inner: &mut Inner| inner.sample.is_none() && inner.answered.len() < inner.workers.len();
-        let told = self.told.wait_timeout_while(inner, patience, waits);
-        let (mut inner, _) = told.unwrap_or_else(PoisonError::into_inner);
-        inner.asks = false;
-        inner.sample.take()
-    }
-
     /// A worker takes its post.
     #[must_use]
     pub fn enlist(self: &Arc<Self>) -> Post {
@@ -304,15 +288,6 @@ impl Director {
         }
     }
 
-    pub(super) fn tell_state(&self, worker: u64, state: Option<Bytes>) {
-        let mut inner = self.lock();
-        if inner.asks {
-            inner.answered.insert(worker);
-            inner.sample = inner.sample.take().or(state);
-            self.told.notify_all();
-        }
-    }
-
     // === transitions ===
 
     /// Decides what is due by now.
@@ -353,7 +328,7 @@ impl Director {
             State::Guard(on) if on.until <= Instant::now() => {
                 tracing::debug!(stage = self.stage.name, version = inner.live.number, "the guard is over");
                 inner.state = State::Steady;
-                self.announce();
+                self.mention();
                 self.go_on(inner);
             }
             State::Guard(_) => {}
@@ -462,15 +437,22 @@ impl Director {
     fn note(&self, inner: &mut Inner, entry: Entry) {
         if self.stage.ledger.is_some() {
             inner.notes.push(entry);
-            self.announce();
+            self.mention();
         }
     }
 
+    /// There is something that workers should do now.
     fn announce(&self) {
+        self.urgent.fetch_add(1, Ordering::Relaxed);
+        self.mention();
+    }
+
+    /// There is something that can wait for the commit that comes anyway.
+    pub(super) fn mention(&self) {
         self.news.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -25,6 +25,7 @@
 //!
 //! Nothing here touches a record. The workers' part is `stage::change` and `stage::candidate`.
 
+mod asked;
 mod compare;
 mod control;
 mod deployments;
@@ -43,6 +44,7 @@ mod watch;
 
 use std::time::Duration;
 
+pub use asked::Asked;
 pub use compare::{Answered, Comparer, Given};
 pub use control::{Control, Deployed, Order};
 pub use deployments::{Deployable, Deployments};

@@ -14,6 +14,7 @@ pub struct Post {
     director: Arc<Director>,
     worker: u64,
     seen: u64,
+    seen_urgent: u64,
 }
 
 /// What a worker is to have.
@@ -43,7 +44,8 @@ pub struct Orders {
 impl Post {
     pub(super) fn new(director: Arc<Director>, worker: u64) -> Self {
         let seen = director.news.load(Ordering::Relaxed).wrapping_sub(1);
-        Self { director, worker, seen }
+        let seen_urgent = director.urgent.load(Ordering::Relaxed);
+        Self { director, worker, seen, seen_urgent }
     }
 
     /// Whether there are orders that were not seen.
@@ -53,10 +55,17 @@ impl Post {
         self.director.news.load(Ordering::Relaxed) != self.seen
     }
 
+    /// Whether some of them are worth a commit before its time.
+    #[must_use]
+    pub fn is_urged(&self) -> bool {
+        self.director.urgent.load(Ordering::Relaxed) != self.seen_urgent
+    }
+
     /// The orders.
     #[must_use]
     pub fn orders(&mut self) -> Orders {
         // Before they are read: what is announced meanwhile is news again.
+        self.seen_urgent = self.director.urgent.load(Ordering::Relaxed);
         self.seen = self.director.news.load(Ordering::Relaxed);
         self.director.orders(self.worker)
     }

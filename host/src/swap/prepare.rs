@@ -112,8 +112,10 @@ impl Workshop {
         bytes: &[u8],
         settings: Arc<[(String, String)]>,
     ) -> Result<Arc<Version>, Refusal> {
-        let module = Arc::new(Module::from_bytes(&self.sandbox, path, bytes, self.limits)?);
+        // Workers tell it at a boundary of theirs, while the module is compiled.
         let (stage, live) = (director.stage(), director.live());
+        let asked = live.module.is_stateful().then(|| director.ask_state());
+        let module = Arc::new(Module::from_bytes(&self.sandbox, path, bytes, self.limits)?);
         let version = Version::compile(stage, director.next_number(), module, settings)?;
         version.check_successor(&live)?;
         let name = || version.module.name().to_owned();
@@ -125,7 +127,7 @@ impl Workshop {
         {
             return Err(Refusal::NoPlace { module: name(), source });
         }
-        let state = if live.module.is_stateful() { director.state(PATIENCE) } else { None };
+        let state = asked.and_then(|asked| asked.wait(PATIENCE));
         let start = |fault| Refusal::Start { module: name(), fault };
         let mut instance = Instance::new(&version.module, &version.settings).map_err(start)?;
         if let Some(state) = &state {

@@ -1,7 +1,7 @@
 //! The bench of swaps: how long a worker does nothing else, and what they cost in throughput.
 //!
-//! A topic is filled with processed products, and the analyzer, or another module for its place, reads all of it: without a
-//! swap, then with one a second, in turn. Each swap is to a module with other bytes, which is compiled while the stream flows.
+//! A topic is filled with processed products, and the analyzer, or another module for its place, reads all of it, without a
+//! swap and with one a second, in turn. Each swap is to a module with other bytes, which is compiled while the stream flows.
 //! After that it is swapped again and again while records come at a steady rate. Pauses are those that the workers write
 //! down themselves: how long they did nothing else, which is the handing over of the states, and the switch.
 //!
@@ -33,9 +33,11 @@ const RECORDS: u64 = 10_000_000;
 const PRODUCTS: u32 = 120_000;
 const STAGE: &str = "analyzer";
 const MODULE: &str = "modules/analyzer.wasm";
-const ROUNDS: u32 = 3;
+/// An even number, as what comes first changes from round to round.
+const ROUNDS: u32 = 6;
 /// Swaps while records come steadily.
 const SWAPS: u64 = 200;
+const EVERY: Duration = Duration::from_secs(1);
 const STEADY_RATE: u32 = 50_000;
 /// A swap that takes longer does not come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,14 +69,7 @@ fn main() -> Result<()> {
     stand.put(0)?;
     if records > 0 {
         stand.fill(records)?;
-    }
-    writeln!(out, "| round | swaps | records/s |\n|---|---:|---:|")?;
-    for round in (1..=ROUNDS).filter(|_| records > 0) {
-        for every in [None, Some(Duration::from_secs(1))] {
-            let (swaps, per_second) = stand.through(records, round, every)?;
-            writeln!(out, "| {round} | {swaps} | {per_second:.0} |")?;
-            out.flush()?;
-        }
+        stand.compare(records, &mut out)?;
     }
     let (mut pauses, state) = stand.steadily(swaps)?;
     pauses.sort_unstable();
@@ -147,9 +142,40 @@ impl Stand {
         Ok(())
     }
 
+    /// Throughput with a swap a second and without one, in turn.
+    fn compare(&self, records: u64, out: &mut impl Write) -> Result<()> {
+        // The first ones find the topic in caches, and a fresh log to write to, as none after them does.
+        for every in [None, Some(EVERY)] {
+            self.through(records, 0, every)?;
+        }
+        writeln!(
+            out,
+            "| round | records/s without | swaps | records/s with | with / without |\n|---|---:|---:|---:|---:|"
+        )?;
+        let mut shares = Vec::new();
+        for round in 1..=ROUNDS {
+            let through = |every| self.through(records, round, every);
+            let (swaps, with, without);
+            if round % 2 == 0 {
+                (swaps, with) = through(Some(EVERY))?;
+                (_, without) = through(None)?;
+            } else {
+                (_, without) = through(None)?;
+                (swaps, with) = through(Some(EVERY))?;
+            }
+            shares.push(with / without);
+            writeln!(out, "| {round} | {without:.0} | {swaps} | {with:.0} | {:.1} % |", with / without * 100.0)?;
+            out.flush()?;
+        }
+        shares.sort_by(f64::total_cmp);
+        let median = (shares[(shares.len() - 1) / 2] + shares[shares.len() / 2]) / 2.0;
+        writeln!(out, "\nmedian: {:.1} %", median * 100.0)?;
+        Ok(())
+    }
+
     /// Has all of it analyzed, by a stage that nobody has had before. How often it was swapped, and records a second.
     fn through(&self, records: u64, round: u32, every: Option<Duration>) -> Result<(u64, f64)> {
-        let name = format!("analyzer-{round}-{}", every.is_some());
+        let name = format!("{}-{round}", if every.is_some() { "swapped" } else { "steady" });
         self.put(1_000 * round)?;
         let mut config = self.config()?;
         config.feeds.clear();
