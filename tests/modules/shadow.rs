@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::lines;
 use crate::support::{Folder, LIMIT, until};
-use crate::swap::{STAGE, Version, finish, flows, folder, put, swapped};
+use crate::swap::{STAGE, Version, finish, flows, folder, put, put_at, swapped};
 
 const SHADOW: &str = "modules/shadow.wasm";
 
@@ -84,8 +84,7 @@ fn a_shadow_that_hangs_is_dropped_until_its_file_changes() {
     running.await_said("dropped from its trial, the live one goes on");
     assert!(running.said().contains("took longer than 300 ms"), "{}", running.said());
     flows(&folder, &mut running, 300);
-    fs::write(folder.path("modules/new"), good.bytes()).expect("written");
-    fs::rename(folder.path("modules/new"), folder.path(SHADOW)).expect("renamed");
+    put_at(&folder, SHADOW, &good.bytes());
     report(&folder, |other| other["module"] == good.digest().as_str() && other["batches"].as_u64() > Some(10));
     finish(&folder, running).must_be_exact(&[live]);
 }
@@ -102,8 +101,7 @@ fn a_shadow_that_does_not_take_the_state_is_dropped_until_its_file_changes() {
     flows(&folder, &mut running, 300);
     let status = lines(&folder, &["modules", "status"]);
     assert_eq!((&status[0]["phase"], &status[0]["other"]), (&"steady".into(), &Value::Null), "{status:?}");
-    fs::write(folder.path("modules/new"), good.bytes()).expect("written");
-    fs::rename(folder.path("modules/new"), folder.path(SHADOW)).expect("renamed");
+    put_at(&folder, SHADOW, &good.bytes());
     report(&folder, |other| other["module"] == good.digest().as_str() && other["batches"].as_u64() > Some(10));
     finish(&folder, running).must_be_exact(&[live]);
 }

@@ -146,9 +146,14 @@ batch_records = 100
 
 /// Replaces the module's file by another one.
 pub fn put(folder: &Folder, bytes: &[u8]) {
+    put_at(folder, MODULE, bytes);
+}
+
+/// The same with a file that is named.
+pub fn put_at(folder: &Folder, file: &str, bytes: &[u8]) {
     let new = folder.path("modules/new");
     fs::write(&new, bytes).expect("written");
-    fs::rename(&new, folder.path(MODULE)).expect("renamed");
+    fs::rename(&new, folder.path(file)).expect("renamed");
 }
 
 /// How long it took from one thing that was said to the next one after it, by the clock of whoever said it.

@@ -205,9 +205,9 @@ impl StageTask {
 
     /// Says so if the candidate knows all that the live version knows, and nobody was told yet.
     fn tell_joined(&mut self, standing: &BTreeMap<u32, i64>) {
+        let has_all = self.has_all(standing);
         let Some(candidate) = self.candidate.as_mut().filter(|candidate| !candidate.has_joined) else { return };
-        let mut partitions = self.partitions.keys();
-        if partitions.all(|partition| standing.contains_key(partition) && candidate.knows(*partition)) {
+        if has_all && self.partitions.keys().all(|partition| candidate.knows(*partition)) {
             candidate.has_joined = true;
             self.change.post.joined(candidate.number());
         }
