@@ -16,7 +16,8 @@ impl Director {
     #[must_use]
     pub fn ask_state(&self) -> Asked<'_> {
         let mut inner = self.lock();
-        (inner.asks, inner.sample) = (true, None);
+        // Who asks while another does shares the answer, and all are asked anew.
+        inner.asks += 1;
         inner.answered.clear();
         self.mention();
         Asked(self)
@@ -24,9 +25,9 @@ impl Director {
 
     pub(super) fn tell_state(&self, worker: u64, state: Option<Bytes>) {
         let mut inner = self.lock();
-        if inner.asks {
+        if inner.asks > 0 {
             inner.answered.insert(worker);
-            inner.sample = inner.sample.take().or(state);
+            inner.sample = state.or(inner.sample.take());
             self.told.notify_all();
         }
     }
@@ -41,14 +42,17 @@ impl Asked<'_> {
         let inner = self.0.lock();
         let waits = |inner: &mut Inner| inner.sample.is_none() && inner.answered.len() < inner.workers.len();
         let told = self.0.told.wait_timeout_while(inner, patience, waits);
-        let (mut inner, _) = told.unwrap_or_else(PoisonError::into_inner);
-        inner.sample.take()
+        let (inner, _) = told.unwrap_or_else(PoisonError::into_inner);
+        inner.sample.clone()
     }
 }
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         let mut inner = self.0.lock();
-        (inner.asks, inner.sample) = (false, None);
+        inner.asks -= 1;
+        if inner.asks == 0 {
+            inner.sample = None;
+        }
     }
 }

@@ -224,7 +224,7 @@ impl Director {
             before,
             returns,
             is_shadow,
-            asks_state: inner.asks && !inner.answered.contains(&worker),
+            asks_state: inner.asks > 0 && !inner.answered.contains(&worker),
             notes: std::mem::take(&mut inner.notes),
         }
     }

@@ -67,8 +67,8 @@ pub(super) struct Inner {
     pub waiting: Option<(Arc<Version>, Cause, Trial)>,
     /// A shadow that rests while another version is on trial, or the live one is guarded.
     pub resting: Option<Arc<Version>>,
-    /// Whether somebody waits for a state, who has answered, and the state.
-    pub asks: bool,
+    /// How many ask for a state, who has answered, and the state.
+    pub asks: u32,
     pub answered: BTreeSet<u64>,
     pub sample: Option<Bytes>,
 }
@@ -116,7 +116,7 @@ impl Inner {
             notes: Vec::new(),
             waiting: None,
             resting: None,
-            asks: false,
+            asks: 0,
             answered: BTreeSet::new(),
             sample: None,
         }
