@@ -124,7 +124,7 @@ fn partitions_that_a_dead_broker_had_are_marked() {
     let folder = folder();
     let topics = |arguments: &[&str]| folder.host(&[&["topics"], arguments, &["--brokers", kafka.address()]].concat());
     topics(&["create", "safe", "--replication", "3", "--config", "min.insync.replicas=2"]).must_end(0);
-    topics(&["create", "frail", "--partitions", "3", "--replication", "1"]).must_end(0);
+    topics(&["create", "frail", "--partitions", "3", "--replication-factor", "1"]).must_end(0);
     let describe = |topic: &str| topics(&["describe", topic]);
     let sound = describe("frail");
     assert!(!sound.must_end(0).stdout.contains('!'), "{}", sound.stdout);

@@ -25,7 +25,7 @@ pub(super) struct Create {
     partitions: u32,
 
     /// How many replicas: a number, `auto` for what `host topics advise` says, or the brokers' default
-    #[arg(long, value_name = "N|auto")]
+    #[arg(long, visible_alias = "replication-factor", value_name = "N|auto")]
     replication: Option<Replication>,
 
     /// A setting of the topic; again for more
