@@ -39,7 +39,12 @@ pub struct Output<'a> {
 pub struct Exchange {
     staged: Staged,
     answers: Answers,
+    /// Bytes that answers need, as the last ones did, with room for what their taker adds.
+    usual_bytes: usize,
 }
+
+/// Bytes that are reserved for answers at most, before it is known how many they have.
+const RESERVED_BYTES: usize = 1 << 20;
 
 impl Plan {
     /// Matches a function with its schemas. `outputs` are in the order of [`crate::Answer::outputs`].
@@ -90,6 +95,7 @@ impl Exchange {
     pub fn begin(&mut self, plan: &Plan, capacity: usize) {
         self.staged.begin(&plan.input, capacity);
         self.answers.arena.clear();
+        self.answers.arena.reserve(self.usual_bytes);
         self.answers.verdicts.clear();
         self.answers.failed = None;
         self.answers.outputs.resize_with(plan.outputs, Vec::new);
@@ -151,7 +157,9 @@ impl Exchange {
     /// Takes the bytes of the answers, to which their spans refer.
     #[must_use]
     pub fn take_arena(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.answers.arena)
+        let arena = std::mem::take(&mut self.answers.arena);
+        self.usual_bytes = (arena.len() + arena.len() / 4).min(RESERVED_BYTES);
+        arena
     }
 
     /// What came of the last call.

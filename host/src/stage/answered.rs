@@ -66,24 +66,22 @@ fn of_batch(
 ) -> Result<Answered, Stop> {
     let output = version.outputs[0];
     let destination = &stage.outputs[output];
-    let verdicts = exchange.answers().verdicts.clone();
-    let indices: Vec<usize> = exchange.indices().collect();
     let mut bad: Vec<Bad> = Vec::new();
-    for (index, verdict) in indices.iter().zip(&verdicts) {
+    for (index, verdict) in exchange.indices().zip(&exchange.answers().verdicts) {
         if let Some(reason) = reason(exchange.answers(), *verdict) {
-            bad.push((*index, Kind::Rejected, reason));
+            bad.push((index, Kind::Rejected, reason));
         }
     }
-    let records = indices.len() + tombstones.len();
+    let records = exchange.len() + tombstones.len();
     let mut emitter = stage.emitter(version, destination, exchange.take_arena(), records).map_err(full)?;
     let framing = destination.frame.prefix().len();
     let mut tombstones = tombstones.iter().peekable();
     let mut dropped = 0;
-    for (index, verdict) in indices.into_iter().zip(verdicts) {
+    for (index, verdict) in exchange.indices().zip(&exchange.answers().verdicts) {
         while let Some(earlier) = tombstones.next_if(|t| **t < index) {
             emitter.tombstone(batch, *earlier).map_err(full)?;
         }
-        match verdict {
+        match *verdict {
             Verdict::Value(value) => match emitter.answer(value, framing, destination.key.as_ref(), (batch, index)) {
                 Ok(()) => {}
                 Err(EmitError::Key(error)) => bad.push((index, Kind::Key, error.to_string())),

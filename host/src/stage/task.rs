@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bespoke_boundary::{About, Exchange};
-use bespoke_record::Batch;
+use bespoke_record::{Batch, Entry};
 use bytes::Bytes;
 
 use super::answered::{Bad, Called, answered, full};
@@ -324,12 +324,12 @@ impl Task for StageTask {
         if let Some(first) = batch.entries().first() {
             self.fence_at(session, partition, first.offset)?;
         }
-        let offsets: Vec<i64> = batch.entries().iter().map(|e| e.offset).collect();
+        let entries = batch.entries();
         let (mut at, mut is_found) = (0, false);
-        while at < offsets.len() {
+        while at < entries.len() {
             let search = self.partitions.get(&partition).and_then(|p| p.search);
-            let size = search.map_or(offsets.len() - at, |s| s.take(&offsets[at..]));
-            let searching = search.is_some_and(|s| s.covers(offsets[at]));
+            let size = search.map_or(entries.len() - at, |search| search.take(&offsets_of(&entries[at..])));
+            let searching = search.is_some_and(|s| s.covers(entries[at].offset));
             let stateful = self.is_stateful();
             if searching && stateful && self.partitions.get(&partition).is_some_and(|p| p.checkpoint.is_none()) {
                 self.checkpoint(partition)?;
@@ -343,7 +343,7 @@ impl Task for StageTask {
                     }
                 }
                 Err(Failed::Schema(why)) => {
-                    let offset = offsets[at];
+                    let offset = entries[at].offset;
                     tracing::warn!(
                         stage = self.stage.name,
                         partition,
@@ -356,7 +356,7 @@ impl Task for StageTask {
                 Err(Failed::Call(fault)) => {
                     self.counters.faults.add(1);
                     self.live.drop_failed(partition);
-                    let (first, next) = (offsets[at], offsets[end - 1] + 1);
+                    let (first, next) = (entries[at].offset, entries[end - 1].offset + 1);
                     tracing::debug!(stage = self.stage.name, partition, offset = first, records = size, %fault, "call failed");
                     if self.turns_back(partition, batch, at..end, &fault) {
                         // The version before can handle them, and will.
@@ -381,7 +381,7 @@ impl Task for StageTask {
                     }
                 }
             }
-            let next = offsets.get(at).copied().unwrap_or(offsets[offsets.len() - 1] + 1);
+            let next = entries.get(at).map_or(entries[entries.len() - 1].offset + 1, |entry| entry.offset);
             if let Some(search) = self.partitions.get_mut(&partition).and_then(|known| known.search.as_mut()) {
                 search.passed(next);
                 // A later fault would throw away what was found.
@@ -445,6 +445,10 @@ impl Task for StageTask {
         self.change.aborted();
         self.letters_in_a_row = self.committed_in_a_row;
     }
+}
+
+fn offsets_of(entries: &[Entry]) -> Vec<i64> {
+    entries.iter().map(|entry| entry.offset).collect()
 }
 
 /// Whether a dead letter of a stage is of its module's making.
