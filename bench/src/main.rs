@@ -13,7 +13,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use bench::{assemble, cpu_time, repository};
+use bench::{assemble, repository};
+use bench_measure::cpu_time;
 use host::config::{self, Pipeline};
 use host::feed::generate::GeneratorOptions;
 use host::pipeline::{Location, Until, prepare, run};

@@ -33,11 +33,14 @@ pub enum Kept {
     Bytes,
     /// Time and headers too, as the host keeps them. librdkafka is asked for those of each record, and given each record alone.
     All,
+    /// The same, and values are not copied: what was fetched is kept until it is delivered.
+    AllLent,
 }
 
 struct Bare {
     topic: String,
     kept: Kept,
+    is_transactional: bool,
     consumer: BaseConsumer,
     queue: *mut sys::rd_kafka_queue_t,
     producer: *mut sys::rd_kafka_t,
@@ -51,6 +54,18 @@ struct Bare {
     epochs: VecDeque<Epoch>,
     /// The number of the first of these epochs.
     first_epoch: usize,
+    /// Batches on their way, and the places among them that are free.
+    sent: Vec<Sent>,
+    free: Vec<usize>,
+}
+
+/// A batch that was produced.
+#[derive(Default)]
+struct Sent {
+    epoch: usize,
+    outstanding: usize,
+    /// What its values lie in, if they were not copied.
+    messages: Vec<*mut sys::rd_kafka_message_t>,
 }
 
 /// Records between two commits.
@@ -155,6 +170,7 @@ impl Bare {
         let bare = Self {
             topic: job.from.clone(),
             kept,
+            is_transactional: transactional,
             consumer,
             queue,
             producer,
@@ -165,6 +181,8 @@ impl Bare {
             positions: [0; PARTITIONS as usize],
             epochs: VecDeque::from([Epoch::default()]),
             first_epoch: 0,
+            sent: Vec::new(),
+            free: Vec::new(),
         };
         if transactional {
             // SAFETY: the producer is alive.
@@ -179,7 +197,10 @@ impl Bare {
         // SAFETY: the queue is alive and the room is as large as it is said to be.
         let count = unsafe { sys::rd_kafka_consume_batch_queue(self.queue, 50, self.room.as_mut_ptr(), BATCH) };
         let count = usize::try_from(count).context("consuming failed")?;
-        let epoch = self.first_epoch + self.epochs.len() - 1;
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.sent.push(Sent::default());
+            self.sent.len() - 1
+        });
         for &message in &self.room[..count] {
             // SAFETY: the first `count` places hold messages that are ours. The error is read as the number that it is.
             let (code, message) = unsafe { (ptr::addr_of!((*message).err).cast::<i32>().read(), &*message) };
@@ -189,7 +210,7 @@ impl Bare {
                 let key = std::slice::from_raw_parts(message.key.cast::<u8>(), message.key_len);
                 (key, sys::rd_kafka_message_timestamp(message, ptr::null_mut()))
             };
-            if self.kept == Kept::All {
+            if self.kept != Kept::Bytes {
                 let mut headers = ptr::null_mut();
                 // SAFETY: the message is alive, and keeps what it has.
                 unsafe { sys::rd_kafka_message_headers(message, &mut headers) };
@@ -207,18 +228,28 @@ impl Bare {
                 key_len: message.key_len,
                 // Producing a batch does not look at it, and producing one by one takes it for the time.
                 offset: time,
-                _private: ptr::without_provenance_mut(epoch),
+                _private: ptr::without_provenance_mut(place),
             });
+        }
+        self.sent[place].epoch = self.first_epoch + self.epochs.len() - 1;
+        self.sent[place].outstanding = count;
+        if let Some(epoch) = self.epochs.back_mut() {
+            epoch.outstanding += count;
+        }
+        if self.kept == Kept::AllLent {
+            self.sent[place].messages.extend_from_slice(&self.room[..count]);
         }
         for partition in 0..self.groups.len() {
             self.produce(partition)?;
         }
-        for message in &self.room[..count] {
-            // SAFETY: they are ours until here; what was produced was copied.
-            unsafe { sys::rd_kafka_message_destroy(*message) };
+        if self.kept != Kept::AllLent {
+            for message in &self.room[..count] {
+                // SAFETY: they are ours until here; what was produced was copied.
+                unsafe { sys::rd_kafka_message_destroy(*message) };
+            }
         }
-        if let Some(epoch) = self.epochs.back_mut() {
-            epoch.outstanding += count;
+        if count == 0 || self.is_transactional {
+            self.free.push(place);
         }
         Ok(count as u64)
     }
@@ -226,10 +257,11 @@ impl Bare {
     fn produce(&mut self, partition: usize) -> Result<()> {
         let mut done = 0;
         while done < self.groups[partition].len() {
-            if self.kept == Kept::All {
-                // SAFETY: as below.
+            if self.kept != Kept::Bytes {
+                let flags = if self.kept == Kept::AllLent { 0 } else { sys::RD_KAFKA_MSG_F_COPY };
+                // SAFETY: as below; what is not copied is kept until it is delivered.
                 while done < self.groups[partition].len()
-                    && unsafe { produce_timed(self.producer, self.to, &self.groups[partition][done]) }
+                    && unsafe { produce_timed(self.producer, self.to, flags, &self.groups[partition][done]) }
                 {
                     done += 1;
                 }
@@ -271,7 +303,7 @@ impl Bare {
                     let code = ptr::addr_of!((*message).err).cast::<i32>().read();
                     // A record that fails stays outstanding: nothing is committed beyond it.
                     if code == 0 {
-                        self.epochs[(*message)._private.addr() - self.first_epoch].outstanding -= 1;
+                        self.delivered((*message)._private.addr());
                     }
                 }
                 sys::rd_kafka_event_destroy(event);
@@ -279,6 +311,20 @@ impl Bare {
             if timeout_ms > 0 {
                 return;
             }
+        }
+    }
+
+    /// A record of a batch is delivered.
+    fn delivered(&mut self, place: usize) {
+        let sent = &mut self.sent[place];
+        self.epochs[sent.epoch - self.first_epoch].outstanding -= 1;
+        sent.outstanding -= 1;
+        if sent.outstanding == 0 {
+            for message in sent.messages.drain(..) {
+                // SAFETY: it is ours until here, and nobody reads it any more.
+                unsafe { sys::rd_kafka_message_destroy(message) };
+            }
+            self.free.push(place);
         }
     }
 
@@ -331,6 +377,7 @@ impl Bare {
 unsafe fn produce_timed(
     client: *mut sys::rd_kafka_t,
     topic: *mut sys::rd_kafka_topic_t,
+    flags: i32,
     message: &sys::rd_kafka_message_t,
 ) -> bool {
     use sys::rd_kafka_vtype_t as Kind;
@@ -339,7 +386,7 @@ unsafe fn produce_timed(
     let parts = [
         (Kind::RD_KAFKA_VTYPE_RKT, Union { rkt: topic }),
         (Kind::RD_KAFKA_VTYPE_PARTITION, Union { i32_: message.partition }),
-        (Kind::RD_KAFKA_VTYPE_MSGFLAGS, Union { i: sys::RD_KAFKA_MSG_F_COPY }),
+        (Kind::RD_KAFKA_VTYPE_MSGFLAGS, Union { i: flags }),
         (Kind::RD_KAFKA_VTYPE_TIMESTAMP, Union { i64_: message.offset }),
         (Kind::RD_KAFKA_VTYPE_KEY, memory(message.key, message.key_len)),
         (Kind::RD_KAFKA_VTYPE_VALUE, memory(message.payload, message.len)),

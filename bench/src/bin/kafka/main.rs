@@ -6,31 +6,30 @@
 //! but takes its share of the cores.
 //!
 //! ```text
+//! cargo build --release --package bench-plain
 //! KAFKA_BOOTSTRAP=localhost:9092 cargo run --release --package bench --bin kafka -- [RECORDS] [ROUNDS]
 //! ```
 
 use std::env;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use bench::{cpu_time, peak_memory};
+use bench_measure::{Clock, Figures};
 use host::log::Log as _;
 use host::log::kafka::{Guarantee, KafkaLog, Options};
 use host::log::{NewTopic, Retention};
-use serde::{Deserialize, Serialize};
 
 mod bare;
-mod plain;
 mod through;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const RECORDS: u64 = 4_000_000;
-const ROUNDS: usize = 3;
+const RECORDS: u64 = 12_000_000;
+const ROUNDS: usize = 5;
 /// Of every topic.
 const PARTITIONS: u32 = 2;
 /// How often positions are committed.
@@ -39,15 +38,30 @@ const SELDOM: Duration = Duration::from_secs(1);
 const OFTEN: Duration = Duration::from_millis(100);
 
 /// Ways to move records, by the name that a process of this program is given, and what they are.
-const CASES: [(&str, &str); 8] = [
+const CASES: [(&str, &str); 9] = [
     ("bare-lossy", "librdkafka alone, by the batch: without the records' times and headers; at least once"),
+    ("bare-lent", "librdkafka alone, values not copied; at least once"),
     ("bare", "librdkafka alone; at least once"),
     ("host", "`host`, a Rust module that changes 2 of 8 fields; at least once"),
     ("bare-exactly-once", "librdkafka alone; exactly once, a commit each second"),
     ("host-exactly-once", "`host`, the same module; exactly once, a commit each second"),
     ("bare-exactly-once-often", "librdkafka alone; exactly once, ten commits a second"),
     ("host-exactly-once-often", "`host`, the same module; exactly once, ten commits a second, as by default"),
-    ("plain", "a straightforward program: a record at a time, apache-avro; at least once"),
+    (PLAIN, "a straightforward program: a record at a time, apache-avro; at least once, a quarter of the records"),
+];
+
+/// The case that is a program of its own, beside this one (`bench/plain`).
+const PLAIN: &str = "plain";
+
+/// What is compared with what, within each round.
+const PAIRS: [(&str, &str); 7] = [
+    ("host", "bare-lossy"),
+    ("host", "bare-lent"),
+    ("host", "bare"),
+    ("host-exactly-once", "bare-exactly-once"),
+    ("host-exactly-once-often", "bare-exactly-once-often"),
+    ("host", "host-exactly-once"),
+    (PLAIN, "host"),
 ];
 
 /// What is to be moved, and where to.
@@ -57,20 +71,6 @@ struct Job {
     to: String,
     records: u64,
 }
-
-/// What it took, from the first records that were seen on.
-#[derive(Serialize, Deserialize)]
-struct Figures {
-    records: u64,
-    wall: Duration,
-    /// Of all threads of the process, in user and kernel mode.
-    cpu: Duration,
-    peak_bytes: u64,
-}
-
-/// Begins to count with the first record.
-#[derive(Default)]
-struct Clock(Option<(u64, Instant, Duration)>);
 
 fn main() -> Result<()> {
     host::allocator::keep_freed();
@@ -99,12 +99,12 @@ fn run(case: &str, job: &Job, folder: &Path) -> Result<Figures> {
         "fill" => through::fill(job, folder),
         "bare-lossy" => bare::at_least_once(job, bare::Kept::Bytes),
         "bare" => bare::at_least_once(job, bare::Kept::All),
+        "bare-lent" => bare::at_least_once(job, bare::Kept::AllLent),
         "host" => through::host(job, folder, Guarantee::AtLeastOnce, SELDOM),
         "bare-exactly-once" => bare::exactly_once(job, SELDOM),
         "host-exactly-once" => through::host(job, folder, Guarantee::ExactlyOnce, SELDOM),
         "bare-exactly-once-often" => bare::exactly_once(job, OFTEN),
         "host-exactly-once-often" => through::host(job, folder, Guarantee::ExactlyOnce, OFTEN),
-        "plain" => plain::run(job),
         _ => bail!("no case `{case}`"),
     }
 }
@@ -133,6 +133,14 @@ fn compare(brokers: String, records: u64, rounds: usize) -> Result<()> {
 
 fn table(records: u64, taken: &mut [Vec<Figures>]) -> Result<()> {
     let mut out = io::stdout().lock();
+    let of = |name: &str| CASES.iter().position(|(case, _)| *case == name).map(|at| &taken[at]);
+    let mut ratios = Vec::new();
+    for (case, other) in PAIRS {
+        let (Some(case_taken), Some(other_taken)) = (of(case), of(other)) else { bail!("no case {case} or {other}") };
+        let mut rounds: Vec<f64> = case_taken.iter().zip(other_taken).map(|(a, b)| a.cpu_ns() / b.cpu_ns()).collect();
+        rounds.sort_by(f64::total_cmp);
+        ratios.push((case, other, rounds));
+    }
     if cfg!(debug_assertions) {
         writeln!(out, "built without --release: these figures mean nothing")?;
     }
@@ -146,6 +154,11 @@ fn table(records: u64, taken: &mut [Vec<Figures>]) -> Result<()> {
         let rate = taken[taken.len() / 2].per_second();
         writeln!(out, "| {label} | {cpu:.0} ({least:.0}) | {rate:.0} | {memory} |")?;
     }
+    writeln!(out, "\nCPU time of one through that of the other, in each round, and the median\n")?;
+    for (case, other, rounds) in ratios {
+        let all: Vec<String> = rounds.iter().map(|ratio| format!("{ratio:.2}")).collect();
+        writeln!(out, "| {case} / {other} | {} | {:.2} |", all.join(", "), rounds[rounds.len() / 2])?;
+    }
     Ok(())
 }
 
@@ -157,48 +170,18 @@ fn create(log: &KafkaLog, name: &str) -> Result<()> {
 
 /// Runs a case in a process of its own.
 fn child(case: &str, folder: &Path, from: &str, to: &str, records: u64) -> Result<Figures> {
-    let output = Command::new(env::current_exe()?)
-        .args(["case", case])
-        .arg(folder)
-        .args([from, to, &records.to_string()])
-        .stderr(std::process::Stdio::inherit())
-        .output()?;
+    let own = env::current_exe()?;
+    let mut command = if case == PLAIN {
+        Command::new(own.with_file_name(PLAIN))
+    } else {
+        let mut command = Command::new(own);
+        command.args(["case", case]).arg(folder);
+        command
+    };
+    // It takes four times as long for each.
+    let records = if case == PLAIN { records / 4 } else { records };
+    command.args([from, to, &records.to_string()]).stderr(Stdio::inherit());
+    let output = command.output().with_context(|| format!("{case}: see bench/README.md for how it is built"))?;
     ensure!(output.status.success(), "{case}: {}", output.status);
     serde_json::from_slice(&output.stdout).with_context(|| format!("{case} told nothing"))
-}
-
-// === impl Figures ===
-
-impl Figures {
-    fn cpu_ns(&self) -> f64 {
-        self.cpu.as_nanos() as f64 / self.records as f64
-    }
-
-    fn per_second(&self) -> f64 {
-        self.records as f64 / self.wall.as_secs_f64()
-    }
-}
-
-// === impl Clock ===
-
-impl Clock {
-    /// So many records were seen by now.
-    fn saw(&mut self, records: u64) -> Result<()> {
-        if self.0.is_none() && records > 0 {
-            self.0 = Some((records, Instant::now(), cpu_time()?));
-        }
-        Ok(())
-    }
-
-    /// All of these are done.
-    fn stop(&self, records: u64) -> Result<Figures> {
-        let (first, begin, cpu) = self.0.context("no record was seen")?;
-        ensure!(records > first, "too few records to measure");
-        Ok(Figures {
-            records: records - first,
-            wall: begin.elapsed(),
-            cpu: cpu_time()?.saturating_sub(cpu),
-            peak_bytes: peak_memory()?,
-        })
-    }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bench::{children_cpu_time, cpu_time, repository};
+use bench::repository;
+use bench_measure::{children_cpu_time, cpu_time};
 use host::command::build::{BuildArgs, build};
 
 /// What belongs to no source.

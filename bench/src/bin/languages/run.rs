@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use bench::cpu_time;
+use bench_measure::cpu_time;
 use bespoke_boundary::{About, Exchange, Output, Plan, Schema, Verdict, output_schema};
 use bespoke_record::{Batch, BatchBuilder, Span};
 use host::feed::generate::{Generator, GeneratorOptions};
