@@ -205,6 +205,17 @@ pub fn a_large_record_passes(open: Open<'_>) {
     assert_eq!(values(&[got[0].clone(), got[2].clone()]), ["before", "after"]);
 }
 
+pub fn a_large_batch_passes(open: Open<'_>) {
+    let log = open();
+    new_topic(&*log, "t", 1);
+    // More than a log may keep as it is until it is written, and no two of them alike.
+    let value = |n: u32| [&n.to_be_bytes()[..], &vec![n as u8; 100 << 10]].concat();
+    let records: Vec<Rec> = (0..600).map(|n| keyed(n.to_string(), value(n))).collect();
+    produce(&*log, "t", &records);
+    let got = Reader::of(&*log, "g", "t").take(600);
+    assert!(got.iter().zip(&records).all(|(got, sent)| got.record == *sent), "a record has changed");
+}
+
 // === Assignment ===
 
 pub fn a_position_comes_back_with_the_assignment(open: Open<'_>) {

@@ -46,7 +46,7 @@ macro_rules! log_keeps_its_promises {
             what_is_not_there_is_no_topic, a_record_is_kept_as_it_is, records_come_in_order,
             reading_begins_anywhere, a_batch_has_no_more_records_than_asked_for,
             keyed_records_go_where_kafka_sends_them, records_without_a_key_go_to_changing_partitions,
-            a_large_record_passes, a_position_comes_back_with_the_assignment,
+            a_large_record_passes, a_large_batch_passes, a_position_comes_back_with_the_assignment,
             a_state_comes_back_with_the_assignment, a_note_is_kept_with_its_position,
             a_member_at_ease_may_wait, a_feed_has_one_partition_with_a_state,
             groups_do_not_know_each_other, workers_split_the_partitions, a_commit_wakes_who_waits,

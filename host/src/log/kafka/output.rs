@@ -20,6 +20,8 @@ use crate::log::{Commit, LogError};
 
 /// Bytes of a step that are held back at most.
 const HELD_BYTES: usize = 1 << 20;
+/// What a record that is held back takes beside its bytes.
+const ENTRY_BYTES: usize = 32;
 /// How long to wait for deliveries before looking whether one has failed.
 const SLICE: Duration = Duration::from_millis(100);
 /// Attempts at a call of a transaction that says that it may be tried again.
@@ -156,18 +158,29 @@ impl Output {
     }
 
     fn add(&mut self, topic: Arc<Topic>, batch: &Batch, limit: usize) -> Result<(), LogError> {
-        for index in 0..batch.len() {
-            let bytes = v2::record_bytes(batch, index);
-            if bytes > limit as u64 {
-                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-                return Err(LogError::TooLarge { topic: topic.name.clone(), bytes, limit });
+        let mut bytes = 0;
+        for (index, entry) in batch.entries().iter().enumerate() {
+            let in_parts = len(entry.key) + len(entry.value);
+            bytes += ENTRY_BYTES + in_parts;
+            // Nearly always it is plain that it is small enough.
+            if entry.headers > 0 || in_parts + v2::AROUND_RECORD_BYTES > limit {
+                let bytes = v2::record_bytes(batch, index);
+                if bytes > limit as u64 {
+                    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                    return Err(LogError::TooLarge { topic: topic.name.clone(), bytes, limit });
+                }
             }
         }
         if batch.is_empty() || self.spoiled.is_some() {
             return Ok(());
         }
         let partitions = self.partition(&topic, batch);
-        self.held_bytes += batch.entries().iter().map(|e| 32 + len(e.key) + len(e.value)).sum::<usize>();
+        if self.sent {
+            // Nothing is held any more.
+            self.send(&topic, batch, &partitions);
+            return Ok(());
+        }
+        self.held_bytes += bytes;
         self.held.push((topic, batch.clone(), partitions));
         if self.held_bytes > HELD_BYTES {
             self.send_held();
@@ -361,9 +374,10 @@ fn send_all(
     order: &[u32],
 ) -> Result<(), SendError> {
     let topic = producer.topic(topic)?;
+    let mut sending = producer.sending(topic, batch);
     for index in order {
         let (index, partition) = (*index as usize, partitions[*index as usize]);
-        while let Err(error) = producer.send(topic, partition, batch, index) {
+        while let Err(error) = sending.send(partition, index) {
             match (error, producer.failure()) {
                 (SendError::Full, None) => producer.relieved(),
                 (SendError::Full, Some(why)) => return Err(SendError::Failed(why)),

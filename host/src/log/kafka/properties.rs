@@ -17,7 +17,7 @@ const FIXED: [(&str, &[&str], &str); 10] = [
     ("acks", &["all", "-1"], "a record must be on all replicas before its step counts"),
     ("request.required.acks", &["all", "-1"], "a record must be on all replicas before its step counts"),
     ("allow.auto.create.topics", &["false"], "a mistyped name would become a topic"),
-    ("delivery.report.only.error", &["true"], "reports are counted by this host"),
+    ("delivery.report.only.error", &["false"], "what a record lies in is kept until it is delivered"),
     ("enable.partition.eof", &["false"], "ends of partitions are asked for where they are needed"),
 ];
 
@@ -59,7 +59,7 @@ const CONSUMER: [(&str, &str); 8] = [
 const PRODUCER: [(&str, &str); 7] = [
     ("enable.idempotence", "true"),
     ("acks", "all"),
-    ("delivery.report.only.error", "true"),
+    ("delivery.report.only.error", "false"),
     ("compression.type", "lz4"),
     ("linger.ms", "500"),
     ("queue.buffering.max.messages", "100000"),

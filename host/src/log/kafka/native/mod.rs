@@ -3,8 +3,8 @@
 //! served on the calling thread.
 //!
 //! With `host/boundary/src/call.rs` this is the only place with unsafe code. What it hands out is safe: every pointer
-//! stays in a type that owns it, clients live longer than what was made of them, and bytes are copied before the message
-//! that holds them is given back.
+//! stays in a type that owns it, clients live longer than what was made of them, bytes are copied before the message that
+//! holds them is given back, and those that are lent are kept until they are.
 
 #![allow(unsafe_code)]
 
@@ -14,6 +14,7 @@ use rdkafka::bindings as sys;
 
 mod admin;
 mod consume;
+mod lent;
 mod produce;
 
 pub(super) use admin::{alter_settings, groups, refusal};

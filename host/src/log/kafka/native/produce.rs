@@ -1,12 +1,12 @@
 //! A producer whose delivery reports are served by the calls of the thread that uses it, so that nothing else has to poll
 //! while a transaction ends.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bespoke_record::Batch;
@@ -15,6 +15,7 @@ use rdkafka::bindings as sys;
 use rdkafka::error::KafkaError;
 
 use super::super::context;
+use super::lent::{Lent, Place};
 use super::{describe, text};
 
 /// A producer. Used by one thread at a time.
@@ -29,10 +30,21 @@ pub(in crate::log::kafka) struct Producer {
 #[derive(Clone, Copy)]
 pub(in crate::log::kafka) struct TopicHandle(NonNull<sys::rd_kafka_topic_t>);
 
-/// What delivery reports have told.
+/// Records of one batch on their way to librdkafka. It reads their values where they lie, until they are delivered; or
+/// copies them, if too much lies there already.
+pub(in crate::log::kafka) struct Sending<'a> {
+    producer: &'a Producer,
+    batch: &'a Batch,
+    lent: Option<Place>,
+    /// Room for what describes a record. The first [`SAME`] are those of every record.
+    parts: [Part; PARTS],
+}
+
+/// What delivery reports have told, and what they give back. Used by the thread that uses the producer.
 #[derive(Default)]
 struct Reports {
-    first_failure: Mutex<Option<String>>,
+    first_failure: RefCell<Option<String>>,
+    lent: RefCell<Lent>,
 }
 
 /// Why a record was not taken.
@@ -63,8 +75,10 @@ unsafe impl Send for Producer {}
 const LOOK: Duration = Duration::from_millis(1);
 /// How long nothing may be delivered before the client is told again to send what it has.
 const PATIENCE: Duration = Duration::from_millis(5);
-/// How many parts a record is described by at most: topic, partition, flags, timestamp, key, value, headers.
-const PARTS: usize = 7;
+/// How many parts a record is described by at most: topic, flags, opaque, partition, timestamp, key, value, headers.
+const PARTS: usize = 8;
+/// Those of them that are the same for all records of a batch.
+const SAME: usize = 3;
 
 // === impl Producer ===
 
@@ -92,59 +106,17 @@ impl Producer {
         Ok(Self { client, topics: HashMap::new(), reports })
     }
 
-    /// Gives the record at an index of the batch to librdkafka, which copies it.
-    ///
-    /// # Errors
-    /// [`SendError`]; then it was not taken.
-    pub(in crate::log::kafka) fn send(
-        &self,
-        topic: TopicHandle,
-        partition: u32,
-        batch: &Batch,
-        index: usize,
-    ) -> Result<(), SendError> {
+    /// Begins to send records of a batch to a topic.
+    pub(in crate::log::kafka) fn sending<'a>(&'a self, topic: TopicHandle, batch: &'a Batch) -> Sending<'a> {
         use sys::rd_kafka_vtype_t as Kind;
-        let entry = &batch.entries()[index];
-        let arena = batch.arena();
-        // librdkafka takes 0 for "now"; the next millisecond is nearer to what is meant.
-        let timestamp_ms = if entry.timestamp_ms == 0 { 1 } else { entry.timestamp_ms };
+        let lent = self.reports.lent.borrow_mut().lend(batch.arena());
+        let flags = if lent.is_some() { 0 } else { sys::RD_KAFKA_MSG_F_COPY };
         let end = Part { vtype: Kind::RD_KAFKA_VTYPE_END, u: Union { i64_: 0 } };
         let mut parts: [Part; PARTS] = [end; PARTS];
         parts[0] = Part { vtype: Kind::RD_KAFKA_VTYPE_RKT, u: Union { rkt: topic.0.as_ptr() } };
-        parts[1] = Part { vtype: Kind::RD_KAFKA_VTYPE_PARTITION, u: Union { i32_: partition as i32 } };
-        parts[2] = Part { vtype: Kind::RD_KAFKA_VTYPE_MSGFLAGS, u: Union { i: sys::RD_KAFKA_MSG_F_COPY } };
-        parts[3] = Part { vtype: Kind::RD_KAFKA_VTYPE_TIMESTAMP, u: Union { i64_: timestamp_ms } };
-        let mut count = 4;
-        for (vtype, span) in [(Kind::RD_KAFKA_VTYPE_KEY, entry.key), (Kind::RD_KAFKA_VTYPE_VALUE, entry.value)] {
-            // None is null to librdkafka, and an empty slice is not.
-            let Some(bytes) = span.map(|span| span.of(arena)) else { continue };
-            let mem = Memory { ptr: bytes.as_ptr().cast_mut().cast(), size: bytes.len() };
-            parts[count] = Part { vtype, u: Union { mem } };
-            count += 1;
-        }
-        let mut headers = ptr::null_mut();
-        if entry.headers > 0 {
-            headers = headers_of(batch, index);
-            parts[count] = Part { vtype: Kind::RD_KAFKA_VTYPE_HEADERS, u: Union { headers } };
-            count += 1;
-        }
-        // SAFETY: the client is alive, `count` parts are filled each with the member of the union that its kind says, and
-        // what they point to lives during the call, in which it is copied. Headers are librdkafka's if it takes the record
-        // and stay ours if it does not.
-        unsafe {
-            let error = sys::rd_kafka_produceva(self.client.as_ptr(), parts.as_ptr(), count);
-            if error.is_null() {
-                return Ok(());
-            }
-            if !headers.is_null() {
-                sys::rd_kafka_headers_destroy(headers);
-            }
-            let full = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__QUEUE_FULL as i32;
-            let is_full = sys::rd_kafka_error_code(error) as i32 == full;
-            let what = text(sys::rd_kafka_error_string(error));
-            sys::rd_kafka_error_destroy(error);
-            if is_full { Err(SendError::Full) } else { Err(SendError::Failed(what)) }
-        }
+        parts[1] = Part { vtype: Kind::RD_KAFKA_VTYPE_MSGFLAGS, u: Union { i: flags } };
+        parts[2] = Part { vtype: Kind::RD_KAFKA_VTYPE_OPAQUE, u: Union { ptr: Place::to_opaque(lent) } };
+        Sending { producer: self, batch, lent, parts }
     }
 
     /// Serves delivery reports, and waits for the first for at most `timeout`.
@@ -204,12 +176,12 @@ impl Producer {
 
     /// What the first record that could not be delivered failed of.
     pub(in crate::log::kafka) fn failure(&self) -> Option<String> {
-        self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.reports.first_failure.borrow().clone()
     }
 
     /// Forgets what failed; to be done when a transaction was aborted.
     pub(in crate::log::kafka) fn forgive(&self) {
-        *self.reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.reports.first_failure.borrow_mut() = None;
     }
 
     /// Fences older producers of the same transactional id, and ends what they left open.
@@ -289,6 +261,68 @@ impl Drop for Producer {
     }
 }
 
+// === impl Sending ===
+
+impl Sending<'_> {
+    /// Gives the record at an index of the batch to librdkafka.
+    ///
+    /// # Errors
+    /// [`SendError`]; then it was not taken.
+    pub(in crate::log::kafka) fn send(&mut self, partition: u32, index: usize) -> Result<(), SendError> {
+        use sys::rd_kafka_vtype_t as Kind;
+        let Self { producer, batch, lent, parts } = self;
+        let entry = &batch.entries()[index];
+        let arena = batch.arena();
+        // librdkafka takes 0 for "now"; the next millisecond is nearer to what is meant.
+        let timestamp_ms = if entry.timestamp_ms == 0 { 1 } else { entry.timestamp_ms };
+        parts[SAME] = Part { vtype: Kind::RD_KAFKA_VTYPE_PARTITION, u: Union { i32_: partition as i32 } };
+        parts[SAME + 1] = Part { vtype: Kind::RD_KAFKA_VTYPE_TIMESTAMP, u: Union { i64_: timestamp_ms } };
+        let mut count = SAME + 2;
+        for (vtype, span) in [(Kind::RD_KAFKA_VTYPE_KEY, entry.key), (Kind::RD_KAFKA_VTYPE_VALUE, entry.value)] {
+            // None is null to librdkafka, and an empty slice is not.
+            let Some(bytes) = span.map(|span| span.of(arena)) else { continue };
+            let mem = Memory { ptr: bytes.as_ptr().cast_mut().cast(), size: bytes.len() };
+            parts[count] = Part { vtype, u: Union { mem } };
+            count += 1;
+        }
+        let mut headers = ptr::null_mut();
+        if entry.headers > 0 {
+            headers = headers_of(batch, index);
+            parts[count] = Part { vtype: Kind::RD_KAFKA_VTYPE_HEADERS, u: Union { headers } };
+            count += 1;
+        }
+        // SAFETY: the client is alive, `count` parts are filled each with the member of the union that its kind says. What
+        // they point to lives during the call, in which it is copied; but for a value that is lent: that lives until the
+        // report of its record gives it back, or the client is destroyed, and is only read. Headers are librdkafka's if it
+        // takes the record and stay ours if it does not.
+        unsafe {
+            let error = sys::rd_kafka_produceva(producer.client.as_ptr(), parts.as_ptr(), count);
+            if error.is_null() {
+                if let Some(place) = *lent {
+                    producer.reports.lent.borrow_mut().keep(place);
+                }
+                return Ok(());
+            }
+            if !headers.is_null() {
+                sys::rd_kafka_headers_destroy(headers);
+            }
+            let full = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__QUEUE_FULL as i32;
+            let is_full = sys::rd_kafka_error_code(error) as i32 == full;
+            let what = text(sys::rd_kafka_error_string(error));
+            sys::rd_kafka_error_destroy(error);
+            if is_full { Err(SendError::Full) } else { Err(SendError::Failed(what)) }
+        }
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.lent {
+            self.producer.reports.lent.borrow_mut().release(place);
+        }
+    }
+}
+
 type Part = sys::rd_kafka_vu_t;
 type Union = sys::rd_kafka_vu_s__bindgen_ty_1;
 type Memory = sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1;
@@ -311,12 +345,16 @@ fn headers_of(batch: &Batch, index: usize) -> *mut sys::rd_kafka_headers_t {
 /// Within `poll`, `flush` and the ends of transactions, on the thread that calls them.
 unsafe extern "C" fn on_report(_: *mut sys::rd_kafka_t, message: *const sys::rd_kafka_message_t, reports: *mut c_void) {
     // SAFETY: librdkafka calls this with a message that lives during the call, and with the pointer that it was given
-    // in `new`, to a box that outlives the client. The field is read as the number that it is in C.
-    let (code, reports) =
-        unsafe { (ptr::addr_of!((*message).err).cast::<i32>().read(), &*reports.cast_const().cast::<Reports>()) };
+    // in `new`, to a box that outlives the client. The fields are read as the number and the pointer that they are in C.
+    let (code, opaque, reports) = unsafe {
+        let code = ptr::addr_of!((*message).err).cast::<i32>().read();
+        (code, (*message)._private, &*reports.cast_const().cast::<Reports>())
+    };
+    if let Some(place) = Place::from_opaque(opaque) {
+        reports.lent.borrow_mut().release(place);
+    }
     if code != 0 {
-        let mut first = reports.first_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        first.get_or_insert_with(|| describe(code));
+        reports.first_failure.borrow_mut().get_or_insert_with(|| describe(code));
     }
 }
 
