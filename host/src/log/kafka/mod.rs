@@ -29,9 +29,10 @@
 //!    (or throws it away, if others may have the partition), librdkafka is told, and from then on positions of that
 //!    partition are refused here too.
 //!
-//! With `guarantee = "at-least-once"` (the default) records and states are delivered to all replicas first, and positions
-//! are committed after that. A failure in between repeats records: nothing is lost, some may be there twice. The first
-//! records of an open step are held back (`output.rs`), so that a small step that is thrown away leaves nothing behind.
+//! With `guarantee = "at-least-once"` (the default) records are delivered to all replicas first, then states, of which that
+//! of a feed is its position, and positions are committed after that. A failure in between repeats records: nothing is lost,
+//! some may be there twice. The first records of an open step are held back (`output.rs`), so that a small step that is
+//! thrown away leaves nothing behind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

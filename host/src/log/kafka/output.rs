@@ -13,7 +13,7 @@ use bytes::Bytes;
 use rdkafka::bindings::rd_kafka_t;
 
 use super::cluster::{Cluster, REQUEST, Topic};
-use super::native::{Producer, SendError, TxnError};
+use super::native::{Producer, SendError, Sending, TxnError};
 use super::positions::positions_of;
 use super::{properties, state};
 use crate::log::{Commit, LogError};
@@ -213,6 +213,12 @@ impl Output {
         partitions: u32,
     ) -> Result<(), String> {
         if !states.is_empty() {
+            if self.transactional_id.is_none() {
+                // A state that is there before the records of its step takes them for written, if the step is cut off: the
+                // state of a feed is its position, and a module may keep what it has answered.
+                self.send_held();
+                self.delivered()?;
+            }
             self.send_states(states, partitions).map_err(|error| error.to_string())?;
         }
         self.send_held();
@@ -220,16 +226,8 @@ impl Output {
         if self.transactional_id.is_some() && has_positions {
             self.begin();
         }
-        if let Some(why) = &self.spoiled {
-            return Err(why.clone());
-        }
-        let Some(producer) = &self.producer else { return Ok(()) };
-        if self.sent {
-            settled(producer)?;
-        }
-        if !self.in_transaction {
-            return Ok(());
-        }
+        self.delivered()?;
+        let Some(producer) = self.producer.as_ref().filter(|_| self.in_transaction) else { return Ok(()) };
         if let Some(Positions { consumer, topic, commit }) = positions.filter(|_| has_positions) {
             let list = positions_of(commit, topic).map_err(|error| error.to_string())?;
             persist(|| producer.send_offsets(consumer, &list))?;
@@ -237,6 +235,15 @@ impl Output {
         persist(|| producer.commit())?;
         // All reports were served within the commit, which fails if one of them tells of a failure.
         Ok(())
+    }
+
+    /// Waits until what was sent of the step is delivered.
+    fn delivered(&self) -> Result<(), String> {
+        match (&self.spoiled, &self.producer) {
+            (Some(why), _) => Err(why.clone()),
+            (None, Some(producer)) if self.sent => settled(producer),
+            (None, _) => Ok(()),
+        }
     }
 
     /// Forgets the step. A producer that cannot tell how its transaction ended is given up; the one after it ends what is
@@ -374,7 +381,7 @@ fn send_all(
     order: &[u32],
 ) -> Result<(), SendError> {
     let topic = producer.topic(topic)?;
-    let mut sending = producer.sending(topic, batch);
+    let mut sending = Sending::new(producer, topic, batch);
     for index in order {
         let (index, partition) = (*index as usize, partitions[*index as usize]);
         while let Err(error) = sending.send(partition, index) {
