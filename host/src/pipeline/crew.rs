@@ -29,6 +29,9 @@ use crate::worker::{Pace, Stop, Task};
 
 /// Records of a sink's batch. Larger than a stage's, because nothing is called with it.
 const SINK_BATCH_RECORDS: usize = 4096;
+/// How long a stop waits for workers: longer than all that ends by itself. What does not is librdkafka in the middle of a commit
+/// while no broker is there: it waits for one, and no time limit of it ends that (its issues 5456 and 5511).
+const LAST_STEPS: Duration = Duration::from_secs(35);
 /// How long the end waits for what a host has to say of it.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How often it looks whether that is said.
@@ -284,11 +287,13 @@ impl Crew {
     /// Ends everything, and waits until all is committed.
     pub(super) fn end(self) -> Outcome {
         let mut outcome = Outcome { counted: self.counted, ..Outcome::default() };
+        // A drain waits for all that was read, however long that takes.
+        let patience = self.stop.is_requested().then_some(LAST_STEPS);
         // A stop leaves the feeds where they are; a drain has seen them end.
         self.stop.request();
-        join(self.feeds, &mut outcome);
+        join(self.feeds, patience, &mut outcome);
         self.halt.store(true, Ordering::Relaxed);
-        join(self.workers, &mut outcome);
+        join(self.workers, patience, &mut outcome);
         self.all_told.store(true, Ordering::Relaxed);
         // Nothing depends on them: neither a log that is away nor a module that is being compiled holds up the end.
         let until = Instant::now() + LAST_WORDS;
@@ -305,8 +310,18 @@ impl Crew {
     }
 }
 
-fn join(workers: Vec<Worker>, outcome: &mut Outcome) {
+/// Waits for the end of each. Who takes longer than patience lasts is left, with its step: the next run does that again, as
+/// after a kill.
+fn join(workers: Vec<Worker>, patience: Option<Duration>, outcome: &mut Outcome) {
+    let begin = Instant::now();
     for worker in workers {
+        while patience.is_some_and(|patience| begin.elapsed() < patience) && !worker.thread.is_finished() {
+            std::thread::sleep(LOOK);
+        }
+        if patience.is_some() && !worker.thread.is_finished() {
+            tracing::warn!(role = worker.role, "it waits for brokers in the middle of a commit; its last step is left");
+            continue;
+        }
         match worker.thread.join() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => outcome.failed.push((worker.role, error.to_string())),
