@@ -13,9 +13,9 @@ use host::log::{Commit, Created, Event, Log, LogError, Member, NewTopic, Session
 
 use super::log_keeps_its_promises;
 use super::records::{
-    DEADLINE, Reader, Rec, all_kept, batch, kept, member, new_topic, produce, producer, unkeyed, values,
+    DEADLINE, Reader, Rec, all_kept, batch, kept, keyed, member, new_topic, produce, producer, unkeyed, values,
 };
-use crate::support::{services, top, until};
+use crate::support::{Folder, services, top, until};
 
 /// Waiting less for something to come than a broker takes to bring it would be waiting for nothing.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -176,6 +176,69 @@ fn a_first_step_waits_for_brokers_that_are_away() {
         step.join().unwrap();
     });
     assert_eq!(values(&kept(&log, "t", 0)), ["before", "meanwhile"]);
+}
+
+/// The state of a feed is its position. Were it there before the records that it counts, a feed that is killed then would go on
+/// behind them.
+#[test]
+fn a_state_waits_for_the_records_of_its_step() {
+    let own = services::own_kafka(3, &[]);
+    // More than a broker that was killed takes to be given up, so that what is on the others is taken.
+    let log = open(own.address(), Guarantee::AtLeastOnce, &[("message.timeout.ms", "25000")]);
+    let create = ["topics", "create", "t", "--partitions", "6", "--replication", "1", "--brokers", own.address()];
+    Folder::of(&top().join("tests/scenarios/empty-feed")).host(&create).must_end(0);
+    let records: Vec<Rec> = (0..100).map(|n: u32| keyed(n.to_string(), "")).collect();
+    let state_of = |session: &mut dyn Session| match session.poll(1, DEADLINE).unwrap() {
+        Event::Assigned { state, .. } => state,
+        other => panic!("{other:?}"),
+    };
+    let step = |session: &mut dyn Session, state: &'static str| {
+        session.append("t", &batch(&records)).unwrap();
+        session.commit(Commit { states: &[(0, state.into())], ..Commit::default() })
+    };
+    let mut session = log.join(member("feed", None)).unwrap();
+    assert_eq!(state_of(&mut *session), None);
+    step(&mut *session, "one").unwrap();
+    // Of six partitions with one replica each some are on every broker.
+    own.kill(1);
+    let failed = step(&mut *session, "two").expect_err("some of its records have nowhere to go");
+    assert!(failed.to_string().contains("timed out"), "{failed}");
+    drop(session);
+    let mut session = log.join(member("feed", None)).unwrap();
+    assert_eq!(state_of(&mut *session), Some("one".into()));
+}
+
+/// Values of this size are part of a request as they lie, unless they are compressed: so they must still be there when it is
+/// sent. What the caller has of them is gone by then.
+#[test]
+fn values_are_kept_until_they_are_delivered() {
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let log = Named { log: open(brokers(), guarantee, &[("compression.type", "none")]), prefix: prefix() };
+        new_topic(&log, "t", 1);
+        let mut session = producer(&log);
+        // Together they are more than is lent at a time.
+        for first in (0..300).step_by(100) {
+            let records: Vec<Rec> = (first..first + 100).map(|n| unkeyed(noise(n))).collect();
+            session.append("t", &batch(&records)).unwrap();
+        }
+        session.commit(Commit::default()).unwrap();
+        let got = Reader::of(&log, "g", "t").take(300);
+        let changed = got.iter().zip(0..).position(|(got, n)| got.record != unkeyed(noise(n)));
+        assert_eq!(changed, None, "{guarantee:?}");
+    }
+}
+
+/// Bytes that no other number has and that do not compress (xorshift64, Marsaglia 2003).
+fn noise(number: u64) -> Vec<u8> {
+    const BYTES: usize = 120 << 10;
+    let mut state = number + 1;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.take(BYTES / 8).flatten().collect()
 }
 
 /// Batches are filled for as long as the client likes, but neither a commit nor a full queue waits for that.

@@ -208,7 +208,7 @@ pub fn a_large_record_passes(open: Open<'_>) {
 pub fn a_large_batch_passes(open: Open<'_>) {
     let log = open();
     new_topic(&*log, "t", 1);
-    // More than a log may keep as it is until it is written, and no two of them alike.
+    // More than the Kafka log lends, so that it is copied.
     let value = |n: u32| [&n.to_be_bytes()[..], &vec![n as u8; 100 << 10]].concat();
     let records: Vec<Rec> = (0..600).map(|n| keyed(n.to_string(), value(n))).collect();
     produce(&*log, "t", &records);
