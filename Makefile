@@ -149,7 +149,7 @@ bench-languages: guests-all ## Bench: what the sample modules take in each langu
 
 bench-kafka: guests downloads ## Bench: the Kafka log against librdkafka alone and a straightforward program, on one broker
 	cargo build --locked --release --package bench --bin kafka --package bench-plain --bin plain
-	SERVICES_DIR=.services/bench $(SERVICES) run kafka=1 -- target/release/kafka
+	SERVICES_DIR=.services/bench $(SERVICES) run kafka=1 -- cargo run --quiet --locked --release --package bench --bin kafka
 
 bench-cassandra: guests downloads ## Bench: rows into Cassandra, against its drivers alone, on one node
 	cargo build --locked --release --package bench --bin cassandra

@@ -16,6 +16,9 @@ use crate::signature::Signature;
 use crate::stage::{About, InputPlan, Staged};
 use crate::wire::WireError;
 
+/// Bytes that are reserved for answers at most, before it is known how many they have.
+const RESERVED_BYTES: usize = 1 << 20;
+
 /// How batches of one reader schema go through one function.
 #[derive(Debug)]
 pub struct Plan {
@@ -39,12 +42,9 @@ pub struct Output<'a> {
 pub struct Exchange {
     staged: Staged,
     answers: Answers,
-    /// Bytes that answers need, as the last ones did, with room for what their taker adds.
+    /// Bytes that the answer to a record needs, as the last ones did, with room for what their taker adds.
     usual_bytes: usize,
 }
-
-/// Bytes that are reserved for answers at most, before it is known how many they have.
-const RESERVED_BYTES: usize = 1 << 20;
 
 impl Plan {
     /// Matches a function with its schemas. `outputs` are in the order of [`crate::Answer::outputs`].
@@ -95,7 +95,7 @@ impl Exchange {
     pub fn begin(&mut self, plan: &Plan, capacity: usize) {
         self.staged.begin(&plan.input, capacity);
         self.answers.arena.clear();
-        self.answers.arena.reserve(self.usual_bytes);
+        self.answers.arena.reserve((self.usual_bytes * capacity).min(RESERVED_BYTES));
         self.answers.verdicts.clear();
         self.answers.failed = None;
         self.answers.outputs.resize_with(plan.outputs, Vec::new);
@@ -158,7 +158,7 @@ impl Exchange {
     #[must_use]
     pub fn take_arena(&mut self) -> Vec<u8> {
         let arena = std::mem::take(&mut self.answers.arena);
-        self.usual_bytes = (arena.len() + arena.len() / 4).min(RESERVED_BYTES);
+        self.usual_bytes = (arena.len() + arena.len() / 4) / self.len().max(1) + 1;
         arena
     }
 

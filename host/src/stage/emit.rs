@@ -159,7 +159,11 @@ impl Emitter {
 
     /// The batch.
     #[must_use]
-    pub fn finish(self) -> Option<Batch> {
+    pub fn finish(mut self) -> Option<Batch> {
+        // The batch may live for long, and is counted by its length.
+        if self.arena.capacity() > 2 * self.arena.len() {
+            self.arena.shrink_to_fit();
+        }
         // Every span was written into this arena, so that the check cannot fail.
         Batch::from_parts(Bytes::from(self.arena), self.entries, self.headers).ok()
     }

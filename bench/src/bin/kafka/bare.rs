@@ -1,8 +1,8 @@
 //! librdkafka as fast as it goes: batches in by one queue, batches out grouped by partition, values untouched.
 //!
 //! The settings are those of the host. Partitions are taken without a group protocol; positions are committed all the same.
-//! At least once, each record carries the number of its epoch, and positions are committed when an epoch is delivered, so
-//! that nothing ever waits for deliveries.
+//! At least once, each record carries the place of its batch, which knows its epoch, and positions are committed when an epoch
+//! is delivered, so that nothing ever waits for deliveries.
 
 #![allow(unsafe_code)]
 

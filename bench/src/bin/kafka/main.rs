@@ -154,7 +154,7 @@ fn table(records: u64, taken: &mut [Vec<Figures>]) -> Result<()> {
         let rate = taken[taken.len() / 2].per_second();
         writeln!(out, "| {label} | {cpu:.0} ({least:.0}) | {rate:.0} | {memory} |")?;
     }
-    writeln!(out, "\nCPU time of one through that of the other, in each round, and the median\n")?;
+    writeln!(out, "\nCPU time of one over that of the other, of the rounds from the least, and the median\n")?;
     for (case, other, rounds) in ratios {
         let all: Vec<String> = rounds.iter().map(|ratio| format!("{ratio:.2}")).collect();
         writeln!(out, "| {case} / {other} | {} | {:.2} |", all.join(", "), rounds[rounds.len() / 2])?;
@@ -181,7 +181,7 @@ fn child(case: &str, folder: &Path, from: &str, to: &str, records: u64) -> Resul
     // It takes four times as long for each.
     let records = if case == PLAIN { records / 4 } else { records };
     command.args([from, to, &records.to_string()]).stderr(Stdio::inherit());
-    let output = command.output().with_context(|| format!("{case}: see bench/README.md for how it is built"))?;
+    let output = command.output().with_context(|| format!("{case}: `make bench-kafka` builds it"))?;
     ensure!(output.status.success(), "{case}: {}", output.status);
     serde_json::from_slice(&output.stdout).with_context(|| format!("{case} told nothing"))
 }

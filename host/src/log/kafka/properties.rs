@@ -17,7 +17,7 @@ const FIXED: [(&str, &[&str], &str); 10] = [
     ("acks", &["all", "-1"], "a record must be on all replicas before its step counts"),
     ("request.required.acks", &["all", "-1"], "a record must be on all replicas before its step counts"),
     ("allow.auto.create.topics", &["false"], "a mistyped name would become a topic"),
-    ("delivery.report.only.error", &["false"], "what a record lies in is kept until it is delivered"),
+    ("delivery.report.only.error", &["false"], "the bytes of a record are kept until its delivery is reported"),
     ("enable.partition.eof", &["false"], "ends of partitions are asked for where they are needed"),
 ];
 
@@ -237,6 +237,7 @@ mod tests {
             ("enable.auto.commit", "true"),
             ("isolation.level", "read_uncommitted"),
             ("acks", "1"),
+            ("delivery.report.only.error", "true"),
             ("enable.idempotence", "false"),
             ("auto.offset.reset", "latest"),
             ("group.id", "mine"),

@@ -28,7 +28,7 @@ pub(super) struct Place(usize);
 // === impl Lent ===
 
 impl Lent {
-    /// Lends an arena, with one that keeps it. None if too much is lent already.
+    /// Lends an arena, with one that keeps it. None if too much would be lent.
     pub(super) fn lend(&mut self, arena: &Bytes) -> Option<Place> {
         let bytes = self.bytes.saturating_add(arena.len());
         if bytes > MAX_BYTES {

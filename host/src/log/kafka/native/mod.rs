@@ -16,10 +16,12 @@ mod admin;
 mod consume;
 mod lent;
 mod produce;
+mod sending;
 
 pub(super) use admin::{alter_settings, groups, refusal};
 pub(super) use consume::{Note, Queue, Scan};
-pub(super) use produce::{Producer, SendError, TxnError};
+pub(super) use produce::{Producer, TxnError};
+pub(super) use sending::{SendError, Sending};
 
 /// What an error number of librdkafka means. The bindings have the numbers as an enum, in which a number that they do not
 /// know must never be; so numbers are read as numbers, and those that are not known have no code.

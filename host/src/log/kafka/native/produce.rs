@@ -1,7 +1,7 @@
 //! A producer whose delivery reports are served by the calls of the thread that uses it, so that nothing else has to poll
 //! while a transaction ends.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fmt;
@@ -9,13 +9,13 @@ use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
-use bespoke_record::Batch;
 use rdkafka::ClientConfig;
 use rdkafka::bindings as sys;
 use rdkafka::error::KafkaError;
 
 use super::super::context;
 use super::lent::{Lent, Place};
+use super::sending::SendError;
 use super::{describe, text};
 
 /// A producer. Used by one thread at a time.
@@ -30,32 +30,11 @@ pub(in crate::log::kafka) struct Producer {
 #[derive(Clone, Copy)]
 pub(in crate::log::kafka) struct TopicHandle(NonNull<sys::rd_kafka_topic_t>);
 
-/// Records of one batch on their way to librdkafka. It reads their values where they lie, until they are delivered; or
-/// copies them, if too much lies there already.
-pub(in crate::log::kafka) struct Sending<'a> {
-    producer: &'a Producer,
-    batch: &'a Batch,
-    lent: Option<Place>,
-    /// Room for what describes a record. The first [`SAME`] are those of every record.
-    parts: [Part; PARTS],
-}
-
 /// What delivery reports have told, and what they give back. Used by the thread that uses the producer.
 #[derive(Default)]
 struct Reports {
     first_failure: RefCell<Option<String>>,
     lent: RefCell<Lent>,
-}
-
-/// Why a record was not taken.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::log::kafka) enum SendError {
-    /// There is no room; serve reports, and try again.
-    #[error("there is no room")]
-    Full,
-    /// It never will be.
-    #[error("{0}")]
-    Failed(String),
 }
 
 /// Why a call of a transaction failed.
@@ -68,17 +47,14 @@ pub(in crate::log::kafka) struct TxnError {
     pub requires_abort: bool,
 }
 
-// SAFETY: librdkafka's clients and topics may be used by any thread.
+// SAFETY: librdkafka's clients and topics may be used by any thread. Reports are served, and what they tell is read, within
+// calls on a reference to the producer, which is not `Sync`: by one thread at a time.
 unsafe impl Send for Producer {}
 
-/// How often to look whether something was delivered: reports of success do not wake anyone.
-const LOOK: Duration = Duration::from_millis(1);
-/// How long nothing may be delivered before the client is told again to send what it has.
+/// How long the client is told to send what it has.
+const PUSH: Duration = Duration::from_millis(1);
+/// How long nothing may be delivered before it is told so again.
 const PATIENCE: Duration = Duration::from_millis(5);
-/// How many parts a record is described by at most: topic, flags, opaque, partition, timestamp, key, value, headers.
-const PARTS: usize = 8;
-/// Those of them that are the same for all records of a batch.
-const SAME: usize = 3;
 
 // === impl Producer ===
 
@@ -106,17 +82,13 @@ impl Producer {
         Ok(Self { client, topics: HashMap::new(), reports })
     }
 
-    /// Begins to send records of a batch to a topic.
-    pub(in crate::log::kafka) fn sending<'a>(&'a self, topic: TopicHandle, batch: &'a Batch) -> Sending<'a> {
-        use sys::rd_kafka_vtype_t as Kind;
-        let lent = self.reports.lent.borrow_mut().lend(batch.arena());
-        let flags = if lent.is_some() { 0 } else { sys::RD_KAFKA_MSG_F_COPY };
-        let end = Part { vtype: Kind::RD_KAFKA_VTYPE_END, u: Union { i64_: 0 } };
-        let mut parts: [Part; PARTS] = [end; PARTS];
-        parts[0] = Part { vtype: Kind::RD_KAFKA_VTYPE_RKT, u: Union { rkt: topic.0.as_ptr() } };
-        parts[1] = Part { vtype: Kind::RD_KAFKA_VTYPE_MSGFLAGS, u: Union { i: flags } };
-        parts[2] = Part { vtype: Kind::RD_KAFKA_VTYPE_OPAQUE, u: Union { ptr: Place::to_opaque(lent) } };
-        Sending { producer: self, batch, lent, parts }
+    pub(super) fn client(&self) -> *mut sys::rd_kafka_t {
+        self.client.as_ptr()
+    }
+
+    /// What librdkafka reads until reports give it back.
+    pub(super) fn lent(&self) -> RefMut<'_, Lent> {
+        self.reports.lent.borrow_mut()
     }
 
     /// Serves delivery reports, and waits for the first for at most `timeout`.
@@ -150,7 +122,7 @@ impl Producer {
         }
     }
 
-    /// How many records are neither delivered nor have failed.
+    /// How many records have no report yet, or one that was not served.
     fn undelivered(&self) -> i32 {
         // SAFETY: the client is alive.
         unsafe { sys::rd_kafka_outq_len(self.client.as_ptr()) }
@@ -159,19 +131,16 @@ impl Producer {
     /// Has all sent that can be, whether it fills a batch or not.
     fn push(&self) {
         // SAFETY: the client is alive. Callbacks run within this call. That not all is delivered in time is expected.
-        unsafe { sys::rd_kafka_flush(self.client.as_ptr(), millis(LOOK)) };
+        unsafe { sys::rd_kafka_flush(self.client.as_ptr(), millis(PUSH)) };
     }
 
     /// Waits until something is delivered or has failed, for as long as patience lasts. False if nothing was.
     fn progressed(&self) -> bool {
-        let (before, begin) = (self.undelivered(), Instant::now());
-        while before > 0 && self.undelivered() == before {
-            if begin.elapsed() >= PATIENCE {
-                return false;
-            }
-            self.poll(LOOK);
+        let before = self.undelivered();
+        if before > 0 {
+            self.poll(PATIENCE);
         }
-        true
+        before == 0 || self.undelivered() != before
     }
 
     /// What the first record that could not be delivered failed of.
@@ -261,87 +230,6 @@ impl Drop for Producer {
     }
 }
 
-// === impl Sending ===
-
-impl Sending<'_> {
-    /// Gives the record at an index of the batch to librdkafka.
-    ///
-    /// # Errors
-    /// [`SendError`]; then it was not taken.
-    pub(in crate::log::kafka) fn send(&mut self, partition: u32, index: usize) -> Result<(), SendError> {
-        use sys::rd_kafka_vtype_t as Kind;
-        let Self { producer, batch, lent, parts } = self;
-        let entry = &batch.entries()[index];
-        let arena = batch.arena();
-        // librdkafka takes 0 for "now"; the next millisecond is nearer to what is meant.
-        let timestamp_ms = if entry.timestamp_ms == 0 { 1 } else { entry.timestamp_ms };
-        parts[SAME] = Part { vtype: Kind::RD_KAFKA_VTYPE_PARTITION, u: Union { i32_: partition as i32 } };
-        parts[SAME + 1] = Part { vtype: Kind::RD_KAFKA_VTYPE_TIMESTAMP, u: Union { i64_: timestamp_ms } };
-        let mut count = SAME + 2;
-        for (vtype, span) in [(Kind::RD_KAFKA_VTYPE_KEY, entry.key), (Kind::RD_KAFKA_VTYPE_VALUE, entry.value)] {
-            // None is null to librdkafka, and an empty slice is not.
-            let Some(bytes) = span.map(|span| span.of(arena)) else { continue };
-            let mem = Memory { ptr: bytes.as_ptr().cast_mut().cast(), size: bytes.len() };
-            parts[count] = Part { vtype, u: Union { mem } };
-            count += 1;
-        }
-        let mut headers = ptr::null_mut();
-        if entry.headers > 0 {
-            headers = headers_of(batch, index);
-            parts[count] = Part { vtype: Kind::RD_KAFKA_VTYPE_HEADERS, u: Union { headers } };
-            count += 1;
-        }
-        // SAFETY: the client is alive, `count` parts are filled each with the member of the union that its kind says. What
-        // they point to lives during the call, in which it is copied; but for a value that is lent: that lives until the
-        // report of its record gives it back, or the client is destroyed, and is only read. Headers are librdkafka's if it
-        // takes the record and stay ours if it does not.
-        unsafe {
-            let error = sys::rd_kafka_produceva(producer.client.as_ptr(), parts.as_ptr(), count);
-            if error.is_null() {
-                if let Some(place) = *lent {
-                    producer.reports.lent.borrow_mut().keep(place);
-                }
-                return Ok(());
-            }
-            if !headers.is_null() {
-                sys::rd_kafka_headers_destroy(headers);
-            }
-            let full = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__QUEUE_FULL as i32;
-            let is_full = sys::rd_kafka_error_code(error) as i32 == full;
-            let what = text(sys::rd_kafka_error_string(error));
-            sys::rd_kafka_error_destroy(error);
-            if is_full { Err(SendError::Full) } else { Err(SendError::Failed(what)) }
-        }
-    }
-}
-
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        if let Some(place) = self.lent {
-            self.producer.reports.lent.borrow_mut().release(place);
-        }
-    }
-}
-
-type Part = sys::rd_kafka_vu_t;
-type Union = sys::rd_kafka_vu_s__bindgen_ty_1;
-type Memory = sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1;
-
-/// The headers of a record, as librdkafka has them.
-fn headers_of(batch: &Batch, index: usize) -> *mut sys::rd_kafka_headers_t {
-    let headers = batch.get(index).headers();
-    // SAFETY: names and values are copied within the calls; lengths are theirs. A null value is a header without one.
-    unsafe {
-        let list = sys::rd_kafka_headers_new(headers.len());
-        for (name, value) in headers {
-            let (pointer, size) = value.map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
-            // The pointer of an empty name is never read.
-            sys::rd_kafka_header_add(list, name.as_ptr().cast(), name.len() as isize, pointer.cast(), size as isize);
-        }
-        list
-    }
-}
-
 /// Within `poll`, `flush` and the ends of transactions, on the thread that calls them.
 unsafe extern "C" fn on_report(_: *mut sys::rd_kafka_t, message: *const sys::rd_kafka_message_t, reports: *mut c_void) {
     // SAFETY: librdkafka calls this with a message that lives during the call, and with the pointer that it was given
@@ -372,6 +260,14 @@ unsafe extern "C" fn on_error(_: *mut sys::rd_kafka_t, code: c_int, reason: *con
 
 fn millis(timeout: Duration) -> c_int {
     c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX)
+}
+
+// === impl TopicHandle ===
+
+impl TopicHandle {
+    pub(super) fn as_ptr(self) -> *mut sys::rd_kafka_topic_t {
+        self.0.as_ptr()
+    }
 }
 
 // === impl TxnError ===
