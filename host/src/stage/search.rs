@@ -35,13 +35,13 @@ impl Search {
         (self.from..self.until).contains(&offset)
     }
 
-    /// How many of the records whose offsets are `ahead` are to be tried in one call: at least one.
-    pub fn take(&self, ahead: &[i64]) -> usize {
-        let before = |limit: i64| ahead.partition_point(|offset| *offset < limit);
-        let size = match ahead.first() {
-            Some(first) if *first < self.from => before(self.from),
-            Some(first) if *first < self.suspect => before(self.suspect) / 2,
-            Some(first) if *first < self.until => before(self.until),
+    /// How many of the records `ahead` are to be tried in one call: at least one.
+    pub fn take<T>(&self, ahead: &[T], offset: impl Fn(&T) -> i64) -> usize {
+        let before = |limit: i64| ahead.partition_point(|record| offset(record) < limit);
+        let size = match ahead.first().map(&offset) {
+            Some(first) if first < self.from => before(self.from),
+            Some(first) if first < self.suspect => before(self.suspect) / 2,
+            Some(first) if first < self.until => before(self.until),
             _ => ahead.len(),
         };
         size.max(1).min(ahead.len())
@@ -76,7 +76,7 @@ mod tests {
         let (mut at, mut found, mut calls) = (0, Vec::new(), 0);
         while at < offsets.len() {
             let Some(now) = search.as_mut() else { panic!("over at {at} of {}", offsets.len()) };
-            let tried = &offsets[at..at + now.take(&offsets[at..])];
+            let tried = &offsets[at..at + now.take(&offsets[at..], |offset| *offset)];
             calls += 1;
             if tried.iter().any(|o| bad.contains(o)) {
                 if let [one] = tried {
@@ -116,7 +116,8 @@ mod tests {
         let both = search.and(Search::new(20, 90));
         assert!(!both.is_over() && both.covers(10) && both.covers(89) && !both.covers(90));
         let offsets: Vec<i64> = (0..100).collect();
-        assert_eq!([both.take(&offsets), both.take(&offsets[10..]), both.take(&offsets[90..])], [10, 40, 10]);
+        let take = |from: usize| both.take(&offsets[from..], |offset| *offset);
+        assert_eq!([take(0), take(10), take(90)], [10, 40, 10]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bespoke_boundary::{About, Exchange};
-use bespoke_record::{Batch, Entry};
+use bespoke_record::Batch;
 use bytes::Bytes;
 
 use super::answered::{Bad, Called, answered, full};
@@ -328,7 +328,7 @@ impl Task for StageTask {
         let (mut at, mut is_found) = (0, false);
         while at < entries.len() {
             let search = self.partitions.get(&partition).and_then(|p| p.search);
-            let size = search.map_or(entries.len() - at, |search| search.take(&offsets_of(&entries[at..])));
+            let size = search.map_or(entries.len() - at, |search| search.take(&entries[at..], |entry| entry.offset));
             let searching = search.is_some_and(|s| s.covers(entries[at].offset));
             let stateful = self.is_stateful();
             if searching && stateful && self.partitions.get(&partition).is_some_and(|p| p.checkpoint.is_none()) {
@@ -445,10 +445,6 @@ impl Task for StageTask {
         self.change.aborted();
         self.letters_in_a_row = self.committed_in_a_row;
     }
-}
-
-fn offsets_of(entries: &[Entry]) -> Vec<i64> {
-    entries.iter().map(|entry| entry.offset).collect()
 }
 
 /// Whether a dead letter of a stage is of its module's making.
