@@ -29,8 +29,8 @@ use crate::worker::{Pace, Stop, Task};
 
 /// Records of a sink's batch. Larger than a stage's, because nothing is called with it.
 const SINK_BATCH_RECORDS: usize = 4096;
-/// How long a stop waits for workers: longer than all that ends by itself. What does not is librdkafka in the middle of a commit
-/// while no broker is there: it waits for one, and no time limit of it ends that (its issues 5456 and 5511).
+/// How long a stop waits for feeds, and then for workers. Some would not end: librdkafka in the middle of a commit waits for a
+/// broker if there is none, and no time limit of it ends that (its issues 5456 and 5511).
 const LAST_STEPS: Duration = Duration::from_secs(35);
 /// How long the end waits for what a host has to say of it.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -296,11 +296,7 @@ impl Crew {
         join(self.workers, patience, &mut outcome);
         self.all_told.store(true, Ordering::Relaxed);
         // Nothing depends on them: neither a log that is away nor a module that is being compiled holds up the end.
-        let until = Instant::now() + LAST_WORDS;
-        let others = self.talkers.iter().chain(&self.watchers);
-        while others.clone().any(|other| !other.is_finished()) && Instant::now() < until {
-            std::thread::sleep(LOOK);
-        }
+        wait(self.talkers.iter().chain(&self.watchers), LAST_WORDS);
         for watcher in self.watchers.into_iter().filter(JoinHandle::is_finished) {
             if watcher.join().is_err() {
                 tracing::error!("what watches a module panicked; this is a bug of the host");
@@ -310,16 +306,26 @@ impl Crew {
     }
 }
 
+/// Waits until all of these have ended, but not for longer.
+fn wait<'t, T: 't>(threads: impl Iterator<Item = &'t JoinHandle<T>> + Clone, patience: Duration) {
+    let until = Instant::now() + patience;
+    while threads.clone().any(|thread| !thread.is_finished()) && Instant::now() < until {
+        std::thread::sleep(LOOK);
+    }
+}
+
 /// Waits for the end of each. Who takes longer than patience lasts is left, with its step: the next run does that again, as
 /// after a kill.
 fn join(workers: Vec<Worker>, patience: Option<Duration>, outcome: &mut Outcome) {
-    let begin = Instant::now();
+    if let Some(patience) = patience {
+        wait(workers.iter().map(|worker| &worker.thread), patience);
+    }
     for worker in workers {
-        while patience.is_some_and(|patience| begin.elapsed() < patience) && !worker.thread.is_finished() {
-            std::thread::sleep(LOOK);
-        }
         if patience.is_some() && !worker.thread.is_finished() {
-            tracing::warn!(role = worker.role, "it waits for brokers in the middle of a commit; its last step is left");
+            tracing::warn!(
+                role = worker.role,
+                "it does not end; its last step is left, and done again by the next run"
+            );
             continue;
         }
         match worker.thread.join() {
