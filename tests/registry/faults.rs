@@ -70,6 +70,17 @@ fn what_is_no_registry_is_told_from_a_subject_that_is_missing() {
     assert!(asking(&front).latest("s").expect("an answer").is_none());
 }
 
+/// As the path of a number that is no `int` is to Confluent's.
+#[test]
+fn a_number_that_no_schema_can_have_is_of_none() {
+    let front = Front::start(|_| Reply::Answer(404, r#"{"error_code":404,"message":"HTTP 404 Not Found"}"#.to_owned()));
+    for id in [0, 1 << 31, u32::MAX] {
+        assert_eq!(asking(&front).by_id(id.into()).expect("an answer"), None);
+    }
+    let error = asking(&front).by_id((i32::MAX as u32).into()).expect_err("no registry").to_string();
+    assert!(error.contains("there is no schema registry"), "{error}");
+}
+
 #[test]
 fn references_without_end_are_an_error() {
     // Each version refers to the next one.

@@ -204,6 +204,8 @@ impl Registry for HttpRegistry {
 
     fn by_id(&self, id: SchemaId) -> Result<Option<String>, RegistryError> {
         let answer = match id {
+            // To some registries the path of a number that is no id is no path at all.
+            SchemaId::Id(id) if id == 0 || id > i32::MAX as u32 => return Ok(None),
             SchemaId::Id(id) => self.client.get(&format!("/schemas/ids/{id}"))?,
             SchemaId::Guid(guid) => {
                 let answer = self.client.get(&format!("/schemas/guids/{guid}"))?;
