@@ -211,10 +211,9 @@ pub fn run(
                 Ok(false) => abort(session, task, &mut step, &mut standing)?,
                 Err(Stop::Log(error)) if failed < MAX_FAILED_COMMITS && !stopping => {
                     failed += 1;
-                    let wait = after_failed_commits(failed);
-                    tracing::error!(%error, attempt = failed, wait_ms = wait.as_millis() as u64, "commit failed, trying again");
+                    tell_of(&error, failed);
                     abort(session, task, &mut step, &mut standing)?;
-                    pause(wait, stop);
+                    pause(after_failed_commits(failed), stop);
                 }
                 // The next run does it again.
                 Err(Stop::Log(error)) if stopping => {
@@ -281,7 +280,18 @@ pub fn run(
                 counters.records_in.add(batch.len() as u64);
                 step.since.get_or_insert_with(Instant::now);
                 step.bytes += bytes_of(&batch);
-                match task.records(session, partition, &batch)? {
+                let flow = match task.records(session, partition, &batch) {
+                    // What was made of them cannot be appended now, so that the step could not be committed.
+                    Err(Stop::Log(error @ LogError::Store { .. })) if failed < MAX_FAILED_COMMITS => {
+                        failed += 1;
+                        tell_of(&error, failed);
+                        abort(session, task, &mut step, &mut standing)?;
+                        pause(after_failed_commits(failed), stop);
+                        continue;
+                    }
+                    flow => flow?,
+                };
+                match flow {
                     flow @ (Flow::Done | Flow::Commit) => {
                         if let Some(next) = batch.next_offset() {
                             step.positions.insert(partition, next);
@@ -313,6 +323,11 @@ pub fn run(
             }
         }
     }
+}
+
+fn tell_of(error: &LogError, failed: u32) {
+    let wait_ms = after_failed_commits(failed).as_millis() as u64;
+    tracing::error!(%error, attempt = failed, wait_ms, "commit failed, trying again");
 }
 
 /// Whether the group wants a partition back that is in the step.

@@ -91,6 +91,7 @@ pub fn run_feed(mut session: Box<dyn Session>, mut task: FeedTask, stop: &Atomic
             Err(Stop::Log(LogError::Store { path, source })) if failed < MAX_FAILED_COMMITS => {
                 // The step was thrown away; the source is opened again where the last commit left it.
                 failed += 1;
+                session.abort()?;
                 let wait = after_failed_commits(failed);
                 tracing::error!(path, error = %source, attempt = failed, "commit failed, trying again");
                 pause(wait, stop);
@@ -305,6 +306,16 @@ mod tests {
         let sizes = sizes.lock().expect("no panic");
         assert!(sizes.len() >= 2 && sizes.iter().all(|bytes| *bytes < MAX_STEP_BYTES + 2 * BATCH_BYTES), "{sizes:?}");
         assert!(sizes.iter().sum::<usize>() >= RECORDS * RECORD_BYTES);
+    }
+
+    /// A log that is in the middle of a step does not give the feed its place again before it was told that it is over.
+    #[test]
+    fn a_step_that_is_not_taken_is_thrown_away() {
+        let mut session = session();
+        session.refusals = 1;
+        let (sizes, aborts) = (session.steps.clone(), session.aborts.clone());
+        run_feed(Box::new(session), feed(RECORDS - 1), &AtomicBool::new(false)).expect("through");
+        assert_eq!((sizes.lock().expect("no panic").len(), aborts.load(Ordering::Relaxed)), (1, 1));
     }
 
     #[test]

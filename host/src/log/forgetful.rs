@@ -1,5 +1,6 @@
 //! A session for unit tests: it gives what it is told to give, and keeps nothing.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,8 +16,12 @@ pub(crate) struct Forgetful {
     pub held: usize,
     /// Whether commits fail, as on a full disk.
     pub is_full: bool,
+    /// How many records are not taken before the first one that is.
+    pub refusals: usize,
     /// Bytes of each step that was to be committed.
     pub steps: Arc<Mutex<Vec<usize>>>,
+    /// Steps that were thrown away.
+    pub aborts: Arc<AtomicUsize>,
     open: usize,
 }
 
@@ -25,8 +30,20 @@ pub(crate) struct Forgetful {
 impl Forgetful {
     /// What polling gives is up to `poll`; all commits succeed.
     pub(crate) fn new(poll: impl FnMut() -> Event + Send + 'static) -> Self {
-        Self { poll: Box::new(poll), held: 0, is_full: false, steps: Arc::default(), open: 0 }
+        Self {
+            poll: Box::new(poll),
+            held: 0,
+            is_full: false,
+            refusals: 0,
+            steps: Arc::default(),
+            aborts: Arc::default(),
+            open: 0,
+        }
     }
+}
+
+fn full() -> LogError {
+    LogError::Store { path: "log".to_owned(), source: "disk full".into() }
 }
 
 impl Session for Forgetful {
@@ -35,6 +52,10 @@ impl Session for Forgetful {
     }
 
     fn append(&mut self, _: &str, records: &Batch) -> Result<(), LogError> {
+        if self.refusals > 0 {
+            self.refusals -= 1;
+            return Err(full());
+        }
         self.open += records.arena().len();
         Ok(())
     }
@@ -46,13 +67,14 @@ impl Session for Forgetful {
     fn commit(&mut self, _: Commit<'_>) -> Result<(), LogError> {
         self.steps.lock().expect("no panic").push(std::mem::take(&mut self.open));
         match self.is_full {
-            true => Err(LogError::Store { path: "log".to_owned(), source: "disk full".into() }),
+            true => Err(full()),
             false => Ok(()),
         }
     }
 
     fn abort(&mut self) -> Result<(), LogError> {
         self.open = 0;
+        self.aborts.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
