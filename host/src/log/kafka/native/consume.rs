@@ -18,6 +18,9 @@ use super::{describe, text};
 const ARENA_BYTES: usize = 1 << 30;
 /// Bytes that are reserved for an arena at most, before it is known how many it gets.
 const RESERVED_BYTES: usize = 1 << 20;
+/// Bytes after which no more messages are taken, and how many are taken before that is looked at.
+const TAKE_BYTES: usize = 16 << 20;
+const AT_ONCE: usize = 64;
 
 /// A queue of a client, to which partitions are forwarded. Kept beside the client and dropped before it.
 pub(in crate::log::kafka) struct Queue {
@@ -114,24 +117,32 @@ impl Queue {
         (error as i32 == 0 && low >= 0).then_some(low)
     }
 
-    /// Takes at most `max` messages, and waits for the first for at most `timeout`.
+    /// Takes at most `max` messages, fewer if they are large, and waits for the first for at most `timeout`.
     pub(in crate::log::kafka) fn take(&mut self, max: usize, timeout: Duration) -> Taken {
-        self.room.resize(max, ptr::null_mut());
-        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        // SAFETY: the queue is alive, and `room` has place for `max` pointers. Messages of partitions that were given up
-        // or sought are sorted out by librdkafka here.
-        let count =
-            unsafe { sys::rd_kafka_consume_batch_queue(self.queue.as_ptr(), timeout_ms, self.room.as_mut_ptr(), max) };
-        let count = usize::try_from(count).unwrap_or(0).min(max);
+        let mut timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         let mut parts: Vec<Part> = Vec::new();
         let mut taken = Taken::default();
-        for message in self.room.drain(..).take(count) {
-            // SAFETY: the call has filled the first `count` places with messages that are ours until they are destroyed.
-            // Nothing of one is used after that: bytes are copied into the parts.
-            unsafe {
-                collect(message, self.usual, &mut parts, &mut taken);
-                sys::rd_kafka_message_destroy(message);
+        let (mut left, mut bytes) = (max, 0);
+        while left > 0 && bytes < TAKE_BYTES {
+            let most = left.min(AT_ONCE);
+            self.room.resize(most, ptr::null_mut());
+            let (queue, room) = (self.queue.as_ptr(), self.room.as_mut_ptr());
+            // SAFETY: the queue is alive, and `room` has place for `most` pointers. Messages of partitions that were given
+            // up or sought are sorted out by librdkafka here.
+            let count = unsafe { sys::rd_kafka_consume_batch_queue(queue, timeout_ms, room, most) };
+            let count = usize::try_from(count).unwrap_or(0).min(most);
+            for message in self.room.drain(..).take(count) {
+                // SAFETY: the call has filled the first `count` places with messages that are ours until they are destroyed.
+                // Nothing of one is used after that: bytes are copied into the parts.
+                unsafe {
+                    bytes += collect(message, self.usual, &mut parts, &mut taken);
+                    sys::rd_kafka_message_destroy(message);
+                }
             }
+            if count < most {
+                break;
+            }
+            (left, timeout_ms) = (left - count, 0);
         }
         for part in parts {
             self.usual.bytes = part.arena.len().min(RESERVED_BYTES);
@@ -163,11 +174,16 @@ impl Taken {
     }
 }
 
-/// Copies a message to the others of its partition.
+/// Copies a message to the others of its partition. The bytes that it has.
 ///
 /// # Safety
 /// The message is one that librdkafka has handed out and that was not destroyed.
-unsafe fn collect(message: *mut sys::rd_kafka_message_t, usual: Usual, parts: &mut Vec<Part>, taken: &mut Taken) {
+unsafe fn collect(
+    message: *mut sys::rd_kafka_message_t,
+    usual: Usual,
+    parts: &mut Vec<Part>,
+    taken: &mut Taken,
+) -> usize {
     // SAFETY: the message is alive. The field is read as the number that it is in C, see `describe`.
     let code = unsafe { ptr::addr_of!((*message).err).cast::<i32>().read() };
     // SAFETY: the message is alive; these are plain numbers and pointers.
@@ -177,14 +193,14 @@ unsafe fn collect(message: *mut sys::rd_kafka_message_t, usual: Usual, parts: &m
     };
     if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32 {
         taken.notes.push((partition as u32, Note::End(offset)));
-        return;
+        return 0;
     }
     if code != 0 {
         // SAFETY: the message is alive, and with it the text.
         let what = unsafe { text(sys::rd_kafka_message_errstr(message)) };
         let what = if what.is_empty() { describe(code) } else { what };
         taken.notes.push((partition as u32, Note::Failed(what)));
-        return;
+        return 0;
     }
     let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     // SAFETY: the message is alive.
@@ -213,6 +229,7 @@ unsafe fn collect(message: *mut sys::rd_kafka_message_t, usual: Usual, parts: &m
     unsafe { headers(message, part) };
     let headers = part.headers.len() as u32 - first_header;
     part.entries.push(Entry { key, value, first_header, headers, timestamp_ms, offset });
+    added
 }
 
 /// Copies the headers of a message.
