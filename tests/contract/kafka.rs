@@ -266,6 +266,54 @@ fn a_step_does_not_wait_for_full_batches() {
     }
 }
 
+/// One batch of the usual size would be more than the topic takes, and is not divided by anyone.
+#[test]
+fn a_topic_may_take_smaller_batches_than_others() {
+    for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let log = Named { log: open(brokers(), guarantee, &[]), prefix: prefix() };
+        let small = inside(&log.prefix, "small");
+        let create = ["topics", "create", &small, "--config", "max.message.bytes=3000", "--brokers", brokers()];
+        Folder::of(&top().join("tests/scenarios/empty-feed")).host(&create).must_end(0);
+        new_topic(&log, "usual", 1);
+        let records: Vec<Rec> = (0..100).map(|n| unkeyed(&noise(n)[..1_000])).collect();
+        produce(&log, "small", &records);
+        assert_eq!(kept(&log, "small", 0).len(), 100);
+        // In the middle of a step that is under way already, of which some was sent.
+        let mut session = producer(&log);
+        let step = |session: &mut dyn Session| {
+            (0..20).try_for_each(|n| session.append("usual", &batch(&[unkeyed(noise(n))])))?;
+            session.append("small", &batch(&records))?;
+            session.commit(Commit::default())
+        };
+        let failed = step(&mut *session).expect_err("batches are smaller from now on");
+        assert!(failed.to_string().contains("takes smaller batches"), "{failed}");
+        step(&mut *session).unwrap();
+        let got = kept(&log, "small", 0);
+        assert!(got.iter().map(|got| &got.record).eq(records.iter().chain(&records)), "{guarantee:?}");
+    }
+}
+
+/// Another reason than that they are away, which does not pass.
+#[test]
+fn brokers_that_refuse_transactions_end_a_session() {
+    let log = open(brokers(), Guarantee::ExactlyOnce, &[("transaction.timeout.ms", "3600000")]);
+    let name = format!("{}t", prefix());
+    new_topic(&log, &name, 1);
+    let mut session = log.join(member(&name, Some(&name))).unwrap();
+    let begin = Instant::now();
+    let refused = loop {
+        match session.poll(1, Duration::ZERO) {
+            Ok(event) => assert!(matches!(event, Event::Idle), "{event:?}"),
+            Err(error) => break error.to_string(),
+        }
+        assert!(begin.elapsed() < DEADLINE, "nobody is told");
+    };
+    assert!(
+        refused.contains("Transaction timeout is larger") && refused.contains("`transaction.timeout.ms`"),
+        "{refused}"
+    );
+}
+
 /// Has the brokers forget what comes before an offset of partition 0, as retention does.
 fn take_away(topic: &str, before: i64) {
     let script = top().join("tests/services/clients/delete_records.py");

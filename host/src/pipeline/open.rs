@@ -54,6 +54,8 @@ impl Location {
                 let mut location = Self::of_cluster(cluster, guarantee);
                 if let Self::Brokers(options) = &mut location {
                     options.creates_states = config.create_topics;
+                    let calls = config.stages.iter().map(|stage| Duration::from_millis(stage.limits.time_ms));
+                    options.step = config.log.commit_interval + calls.max().unwrap_or_default();
                 }
                 location
             }

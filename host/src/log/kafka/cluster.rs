@@ -26,8 +26,8 @@ use crate::log::LogError;
 pub(super) const REQUEST: Duration = Duration::from_secs(5);
 /// How long what is known of a topic is taken to be so. Partitions may be added at any time.
 const FRESH: Duration = Duration::from_secs(30);
-/// How long to go on when brokers refuse this host: they may not know its credentials yet.
-const REFUSED: Duration = Duration::from_secs(10);
+/// How long to go on when brokers refuse this host: they may not know its credentials or rights yet.
+pub(super) const REFUSED: Duration = Duration::from_secs(10);
 /// How long to listen to a client that got no answer.
 const SERVE: Duration = Duration::from_millis(50);
 /// Pause between attempts.
@@ -64,6 +64,8 @@ pub(super) struct Topic {
     pub max_record_bytes: usize,
     /// The same of a dead letter.
     pub max_letter_bytes: usize,
+    /// Bytes of the largest batch.
+    pub max_batch_bytes: usize,
 }
 
 // === impl Cluster ===
@@ -117,12 +119,13 @@ impl Cluster {
             let settings = self.asked(patience, "asking for settings", |admin| {
                 settings_of(admin, &[name])?.remove(name).ok_or_else(|| unheard.clone())
             })?;
-            let of_topic = settings.max_message_bytes.unwrap_or(DEFAULT_MESSAGE_BYTES);
-            let of_topic = of_topic.saturating_sub(properties::OVERHEAD_BYTES);
+            let max_batch_bytes = settings.max_message_bytes.unwrap_or(DEFAULT_MESSAGE_BYTES);
+            let of_topic = max_batch_bytes.saturating_sub(properties::OVERHEAD_BYTES);
             let properties = &self.options.properties;
             let max_record_bytes = of_topic.min(properties::max_record_bytes(properties));
             let max_letter_bytes = of_topic.min(properties::max_letter_bytes(properties));
-            Ok(Arc::new(Topic { name: name.to_owned(), partitions, max_record_bytes, max_letter_bytes }))
+            let name = name.to_owned();
+            Ok(Arc::new(Topic { name, partitions, max_record_bytes, max_letter_bytes, max_batch_bytes }))
         });
         let topic = match (found, known) {
             (Ok(found), _) => found,
@@ -275,6 +278,11 @@ impl Cluster {
         })
     }
 
+    /// Whether there is a consumer group of this name: it has members or positions.
+    pub(super) fn is_group(&self, group: &str) -> Result<bool, LogError> {
+        Ok(!self.groups(Some(group))?.is_empty())
+    }
+
     /// All consumer groups of the cluster, or one, with how they are.
     pub(super) fn groups(&self, only: Option<&str>) -> Result<Vec<(String, String)>, LogError> {
         let patience = self.options.patience;
@@ -408,7 +416,8 @@ impl Cluster {
                 Err(error) if is_passing(&error) && begin.elapsed() < patience && !self.options.stop.is_requested() => {
                     if !told && begin.elapsed() > Duration::from_secs(2) {
                         told = true;
-                        tracing::warn!(%error, brokers = self.options.bootstrap, "{doing}: waiting for the brokers");
+                        let at_most_s = patience.as_secs();
+                        tracing::warn!(%error, brokers = self.options.bootstrap, at_most_s, "{doing}: waiting for the brokers");
                     }
                     self.options.stop.wait(PAUSE);
                 }
@@ -427,6 +436,8 @@ pub(super) struct TopicSettings {
     pub retention_ms: Option<i64>,
     pub retention_bytes: Option<i64>,
     pub max_message_bytes: Option<usize>,
+    /// Whether the last record of each key stays, whatever the retention.
+    pub is_compacted: bool,
 }
 
 /// The settings of topics, but for those that this broker does not know.
@@ -441,6 +452,9 @@ fn settings_of(admin: &AdminClient<Context>, topics: &[&str]) -> Result<HashMap<
                 TopicSettings {
                     retention_ms: number("retention.ms").filter(|ms| *ms >= 0),
                     retention_bytes: number("retention.bytes").filter(|bytes| *bytes >= 0),
+                    is_compacted: resource
+                        .get("cleanup.policy")
+                        .is_some_and(|policy| policy.value.as_deref() == Some("compact")),
                     max_message_bytes: number("max.message.bytes").and_then(|bytes| usize::try_from(bytes).ok()),
                 }
             }

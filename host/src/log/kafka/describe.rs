@@ -91,6 +91,9 @@ pub(super) fn partition(
 /// What a topic keeps for how long, if its settings are told.
 pub(super) fn retention(settings: &HashMap<String, TopicSettings>, topic: &str) -> Retention {
     let of_topic = settings.get(topic).copied().unwrap_or_default();
+    if of_topic.is_compacted {
+        return Retention::default();
+    }
     Retention { age_ms: of_topic.retention_ms, bytes: of_topic.retention_bytes }
 }
 

@@ -51,6 +51,7 @@ mod input;
 mod log_dirs;
 mod membership;
 mod native;
+mod order;
 mod output;
 mod positions;
 mod properties;
@@ -85,6 +86,8 @@ pub struct Options {
     pub properties: BTreeMap<String, String>,
     /// Whether topics for states are made where they are missing.
     pub creates_states: bool,
+    /// How long a step takes at most, from its first record to its commit.
+    pub step: Duration,
     /// How long to wait for brokers that are away before giving up.
     pub patience: Duration,
     /// Ends that wait.
@@ -119,6 +122,7 @@ impl Options {
             guarantee,
             properties: BTreeMap::new(),
             creates_states: true,
+            step: Duration::ZERO,
             patience: Duration::from_secs(10),
             stop: Shutdown::new(),
         }

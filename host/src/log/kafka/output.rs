@@ -12,10 +12,12 @@ use bespoke_record::{Batch, partition_of, v2};
 use bytes::Bytes;
 use rdkafka::bindings::rd_kafka_t;
 
-use super::cluster::{Cluster, REQUEST, Topic};
+use super::cluster::{Cluster, REFUSED, REQUEST, Topic};
 use super::native::{Producer, SendError, Sending, TxnError};
+use super::order::by_partition;
 use super::positions::positions_of;
-use super::{properties, state};
+use super::properties::{self, BATCH_BYTES};
+use super::state;
 use crate::log::{Commit, LogError};
 
 /// Bytes of a step that are held back at most.
@@ -48,10 +50,22 @@ pub(super) struct Output {
     /// Whether the producer did not take a record. It may know of fewer partitions than there are, and asks for them every
     /// five minutes by default, so that one that is made anew knows better.
     refused: bool,
+    /// Bytes of a batch at most, as far as topics demand it.
+    batch_bytes: usize,
+    /// Since when the brokers let no transaction begin, for another reason than that they are away.
+    refused_since: Option<Instant>,
     /// Which partition the next batch without keys goes to, before the remainder is taken.
     turn: u32,
     /// The counting sort's room.
     order: Vec<u32>,
+}
+
+/// Why a producer is not ready.
+#[derive(Debug)]
+pub(super) struct Unready {
+    pub error: LogError,
+    /// Whether waiting does not help.
+    pub is_final: bool,
 }
 
 /// Where the positions of a step go.
@@ -77,6 +91,8 @@ impl Output {
             sent: false,
             spoiled: None,
             refused: false,
+            batch_bytes: BATCH_BYTES,
+            refused_since: None,
             turn: first_turn,
             order: Vec::new(),
         }
@@ -93,11 +109,14 @@ impl Output {
         self.sent || self.in_transaction || !self.held.is_empty() || self.spoiled.is_some()
     }
 
-    /// Makes the producer, and fences those before it. The error says why it is not ready yet.
-    pub(super) fn ready(&mut self, timeout: Duration) -> Result<(), LogError> {
+    /// Makes the producer, and fences those before it.
+    pub(super) fn ready(&mut self, timeout: Duration) -> Result<(), Unready> {
         if self.producer.is_none() {
-            let config = properties::producer(&self.cluster.options, self.transactional_id.as_deref());
-            self.producer = Some(Producer::new(&config).map_err(|error| self.cluster.failed(error))?);
+            let config =
+                properties::producer(&self.cluster.options, self.transactional_id.as_deref(), self.batch_bytes);
+            let producer = Producer::new(&config);
+            let failed = |error| Unready { error: self.cluster.failed(error), is_final: true };
+            self.producer = Some(producer.map_err(failed)?);
             self.initialised = self.transactional_id.is_none();
         }
         if let Some(producer) = &self.producer
@@ -105,12 +124,19 @@ impl Output {
         {
             // May be called again until it has worked.
             match producer.init_transactions(timeout) {
-                Ok(()) => self.initialised = true,
+                Ok(()) => (self.initialised, self.refused_since) = (true, None),
+                Err(error) if error.retriable => {
+                    return Err(Unready { error: self.cluster.failed(error), is_final: false });
+                }
                 Err(error) => {
-                    if !error.retriable {
-                        self.discard();
-                    }
-                    return Err(self.cluster.failed(error));
+                    self.discard();
+                    let is_final = self.refused_since.get_or_insert_with(Instant::now).elapsed() > REFUSED;
+                    let id = self.transactional_id.as_deref().unwrap_or_default();
+                    let what = format!(
+                        "the brokers refuse transactions of the id `{id}`: {error}; this takes the rights Write and Describe \
+                         on transactional ids that begin so, and a `transaction.timeout.ms` that they allow"
+                    );
+                    return Err(Unready { error: self.cluster.failed(what), is_final });
                 }
             }
         }
@@ -123,10 +149,10 @@ impl Output {
         loop {
             match self.ready(REQUEST) {
                 // A producer that is kept may be asked again.
-                Err(error) if self.producer.is_some() && self.is_patient(begin) => {
+                Err(Unready { error, .. }) if self.producer.is_some() && self.is_patient(begin) => {
                     tracing::warn!(%error, group = self.group, "waiting for the brokers to let a transaction begin");
                 }
-                done => return done,
+                done => return done.map_err(|unready| unready.error),
             }
         }
     }
@@ -171,6 +197,7 @@ impl Output {
                 }
             }
         }
+        self.fit(&topic);
         if batch.is_empty() || self.spoiled.is_some() {
             return Ok(());
         }
@@ -186,6 +213,30 @@ impl Output {
             self.send_held();
         }
         Ok(())
+    }
+
+    /// Writes what there is of the step, and waits until it is delivered.
+    pub(super) fn deliver(&mut self) -> Result<(), LogError> {
+        self.send_held();
+        self.delivered().map_err(|what| {
+            self.spoiled.get_or_insert(what.clone());
+            self.cluster.failed(what)
+        })
+    }
+
+    /// Has batches made of which this topic takes each. That is a setting of the producer, for all of its topics.
+    fn fit(&mut self, topic: &Topic) {
+        if topic.max_batch_bytes >= self.batch_bytes {
+            return;
+        }
+        self.batch_bytes = topic.max_batch_bytes;
+        if self.sent {
+            self.refused = true;
+            self.spoiled
+                .get_or_insert(format!("topic `{}` takes smaller batches, which are made from now on", topic.name));
+        } else {
+            self.discard();
+        }
     }
 
     /// Makes the step happen. Positions are part of the transaction; without one, they are the caller's to commit after
@@ -213,12 +264,6 @@ impl Output {
         partitions: u32,
     ) -> Result<(), String> {
         if !states.is_empty() {
-            if self.transactional_id.is_none() {
-                // A state that is there before the records of its step takes them for written, if the step is cut off: the
-                // state of a feed is its position, and a module may keep what it has answered.
-                self.send_held();
-                self.delivered()?;
-            }
             self.send_states(states, partitions).map_err(|error| error.to_string())?;
         }
         self.send_held();
@@ -305,6 +350,7 @@ impl Output {
     fn send_states(&mut self, states: &[(u32, Bytes)], partitions: u32) -> Result<(), LogError> {
         state::ensure(&self.cluster, &self.group, partitions)?;
         let topic = self.cluster.writable(&state::topic_of(&self.group))?;
+        self.fit(&topic);
         let (records, homes) = state::records(states, topic.partitions).map_err(|error| self.cluster.failed(error))?;
         for index in 0..records.len() {
             let bytes = v2::record_bytes(&records, index) as usize;
@@ -346,8 +392,8 @@ impl Output {
     fn send(&mut self, topic: &Topic, batch: &Batch, partitions: &[u32]) {
         if self.transactional_id.is_some() {
             self.begin();
-        } else if let Err(error) = self.ready(REQUEST) {
-            self.spoiled.get_or_insert(error.to_string());
+        } else if let Err(unready) = self.ready(REQUEST) {
+            self.spoiled.get_or_insert(unready.error.to_string());
         }
         let mut order = std::mem::take(&mut self.order);
         by_partition(partitions, topic.partitions, &mut order);
@@ -426,36 +472,6 @@ fn persist(mut call: impl FnMut() -> Result<(), TxnError>) -> Result<(), String>
     Err("a call that was to be tried again has failed too often".to_owned())
 }
 
-/// The indices of records, sorted by partition, those of one partition in their order: a counting sort.
-fn by_partition(partitions: &[u32], count: u32, order: &mut Vec<u32>) {
-    let mut starts = vec![0u32; count as usize + 1];
-    partitions.iter().for_each(|partition| starts[*partition as usize + 1] += 1);
-    for at in 1..starts.len() {
-        starts[at] += starts[at - 1];
-    }
-    order.clear();
-    order.resize(partitions.len(), 0);
-    for (index, partition) in partitions.iter().enumerate() {
-        let place = &mut starts[*partition as usize];
-        order[*place as usize] = index as u32;
-        *place += 1;
-    }
-}
-
 fn len(span: Option<bespoke_record::Span>) -> usize {
     span.map_or(0, |span| span.len as usize)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::by_partition;
-
-    #[test]
-    fn records_of_a_partition_stay_in_order() {
-        let mut order = vec![9, 9];
-        by_partition(&[2, 0, 2, 1, 0, 2], 4, &mut order);
-        assert_eq!(order, [1, 4, 3, 0, 2, 5]);
-        by_partition(&[], 1, &mut order);
-        assert!(order.is_empty());
-    }
 }

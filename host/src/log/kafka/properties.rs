@@ -1,10 +1,13 @@
 //! The settings of librdkafka: those of the user untouched, with ours beneath, and none that would break what is promised.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
 
-use super::{LETTER_BYTES, MAX_RECORD_BYTES, Options};
+use super::native::Producer;
+use super::{Guarantee, LETTER_BYTES, MAX_RECORD_BYTES, Options};
 use crate::log::LogError;
 
 /// Settings that the guarantees rest on, with the only values that keep them.
@@ -78,16 +81,20 @@ const ALIASES: [(&str, &str); 5] = [
 /// A mechanism of SASL for which librdkafka needs libcurl, which is not built in; without tokens it would wait for ever.
 const TOKENS: &str = "OAUTHBEARER";
 
-/// How long a transaction may be open, and how long its records may take. One that a killed host has left hides what
-/// comes after it from readers for so long.
-const TRANSACTION_MS: &str = "30000";
-const TRANSACTION_MESSAGE_MS: &str = "25000";
+/// How long a transaction may be open at least, and at most: what brokers allow if nobody tells them otherwise. One that a
+/// killed host has left hides what comes after it from readers for so long.
+const TRANSACTION: Duration = Duration::from_secs(30);
+const MAX_TRANSACTION: Duration = Duration::from_secs(15 * 60);
+/// How long its records may take.
+const TRANSACTION_MESSAGE: Duration = Duration::from_secs(25);
 /// How long a connection of a producer with transactions may be idle. If a group's coordinator dies in the middle of a
 /// commit, librdkafka looks for the next one only when a connection opens or closes, and no time limit ends that wait (its
 /// issues 5456 and 5511). Then all connections are idle, and one closes. Longer than a healthy broker takes for an answer.
 const TRANSACTION_IDLE_MS: &str = "15000";
 /// How long a record outside of a transaction may take: longer than it takes to replace a broker.
 const MESSAGE_MS: &str = "120000";
+/// Bytes of a batch at most, where topics take them: librdkafka's default.
+pub(super) const BATCH_BYTES: usize = 1_000_000;
 /// Bytes of a batch around its records, and of a record around its parts, at most.
 pub(super) const OVERHEAD_BYTES: usize = 256;
 
@@ -108,13 +115,30 @@ pub(super) fn check(options: &Options) -> Result<(), LogError> {
         }
         if let Err(error) = ClientConfig::new().set(name, value).create_native_config() {
             let what = match error {
-                rdkafka::error::KafkaError::ClientConfig(_, what, ..) => what,
+                KafkaError::ClientConfig(_, what, ..) => what,
                 other => other.to_string(),
             };
             return refuse(name, what);
         }
     }
-    Ok(())
+    if options.properties.is_empty() {
+        return Ok(());
+    }
+    // Which settings do not go together only a producer says. This one knows of no brokers, so that it asks none.
+    let id = (options.guarantee == Guarantee::ExactlyOnce).then_some("check");
+    let mut config = producer(options, id, BATCH_BYTES);
+    config.remove("bootstrap.servers");
+    config.set("log_level", "0");
+    Producer::new(&config).map(drop).map_err(|error| {
+        let what = match error {
+            KafkaError::ClientCreation(what) => what,
+            other => other.to_string(),
+        };
+        let names: Vec<&str> = options.properties.keys().map(String::as_str).collect();
+        let named: Vec<&str> = names.iter().copied().filter(|name| what.contains(&format!("`{name}`"))).collect();
+        let name = if named.is_empty() { names.join("`, `") } else { named.join("`, `") };
+        LogError::Setting { name, what }
+    })
 }
 
 /// For clients that are in no group: admin, metadata, reading from anywhere.
@@ -149,9 +173,13 @@ pub(super) fn consumer(options: &Options, group: &str, worker: u32) -> ClientCon
     config
 }
 
-/// For a producer, with transactions if it has an id.
-pub(super) fn producer(options: &Options, transactional_id: Option<&str>) -> ClientConfig {
+/// For a producer, with transactions if it has an id, that makes batches of so many bytes at most.
+pub(super) fn producer(options: &Options, transactional_id: Option<&str>, batch_bytes: usize) -> ClientConfig {
     let mut config = base(options, &PRODUCER);
+    let set = config.get("batch.size").and_then(|bytes| bytes.parse().ok());
+    if set.unwrap_or(BATCH_BYTES) > batch_bytes {
+        config.set("batch.size", batch_bytes.to_string());
+    }
     let is_set = |name: &str| {
         let alias = ALIASES
             .iter()
@@ -167,8 +195,13 @@ pub(super) fn producer(options: &Options, transactional_id: Option<&str>) -> Cli
     default("message.max.bytes", &(MAX_RECORD_BYTES + LETTER_BYTES + OVERHEAD_BYTES).to_string());
     match transactional_id {
         Some(id) => {
-            default("transaction.timeout.ms", TRANSACTION_MS);
-            default("message.timeout.ms", TRANSACTION_MESSAGE_MS);
+            // Its first records may be sent when a step begins, and its last ones are to be delivered at its end.
+            let lasts = (options.step + TRANSACTION_MESSAGE).clamp(TRANSACTION, MAX_TRANSACTION);
+            if !is_set("transaction.timeout.ms") {
+                // Otherwise it is librdkafka's: the same time.
+                default("message.timeout.ms", &TRANSACTION_MESSAGE.as_millis().to_string());
+            }
+            default("transaction.timeout.ms", &lasts.as_millis().to_string());
             default("connections.max.idle.ms", TRANSACTION_IDLE_MS);
             config.set("transactional.id", id);
         }
@@ -211,7 +244,6 @@ fn base(options: &Options, own: &[(&str, &str)]) -> ClientConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::kafka::Guarantee;
 
     fn options(properties: &[(&str, &str)]) -> Options {
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -220,14 +252,13 @@ mod tests {
 
     #[test]
     fn settings_of_the_client_pass_untouched() {
-        let options =
-            options(&[("linger.ms", "50"), ("fetch.queue.backoff.ms", "7"), ("security.protocol", "sasl_ssl")]);
+        let options = options(&[("linger.ms", "50"), ("fetch.queue.backoff.ms", "7"), ("security.protocol", "ssl")]);
         check(&options).unwrap();
-        assert_eq!(producer(&options, None).get("linger.ms"), Some("50"));
+        assert_eq!(producer(&options, None, BATCH_BYTES).get("linger.ms"), Some("50"));
         let consumer = consumer(&options, "g", 0);
         assert_eq!(
             (consumer.get("fetch.queue.backoff.ms"), consumer.get("security.protocol")),
-            (Some("7"), Some("sasl_ssl"))
+            (Some("7"), Some("ssl"))
         );
     }
 
@@ -255,6 +286,39 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_do_not_go_together_are_refused() {
+        let exact = |properties: &[(&str, &str)]| Options { guarantee: Guarantee::ExactlyOnce, ..options(properties) };
+        let times = [("message.timeout.ms", "60000"), ("transaction.timeout.ms", "20000")];
+        let refused = check(&exact(&times)).expect_err("a record may not outlast its transaction");
+        assert!(refused.to_string().starts_with("[log.properties] `message.timeout.ms`, `transaction."), "{refused}");
+        check(&options(&times)).expect("without transactions");
+        check(&exact(&times[1..])).expect("records have as long as their transaction");
+    }
+
+    #[test]
+    fn a_transaction_lasts_as_long_as_a_step() {
+        let timeouts = |step_s| {
+            let options = Options { step: Duration::from_secs(step_s), ..options(&[]) };
+            let config = producer(&options, Some("t"), BATCH_BYTES);
+            ["transaction.timeout.ms", "message.timeout.ms"].map(|name| config.get(name).map(str::to_owned).unwrap())
+        };
+        assert_eq!(timeouts(1), ["30000", "25000"]);
+        assert_eq!(timeouts(61), ["86000", "25000"]);
+        assert_eq!(timeouts(3600), ["900000", "25000"], "more is for a broker's administrator to allow");
+    }
+
+    #[test]
+    fn batches_are_as_small_as_topics_demand() {
+        let size = |properties: &[(&str, &str)], bytes| {
+            producer(&options(properties), None, bytes).get("batch.size").map(str::to_owned)
+        };
+        assert_eq!(size(&[], BATCH_BYTES), None);
+        assert_eq!(size(&[], 5_000).as_deref(), Some("5000"));
+        assert_eq!(size(&[("batch.size", "2000")], 5_000).as_deref(), Some("2000"));
+        assert_eq!(size(&[("batch.size", "9000")], 5_000).as_deref(), Some("5000"));
+    }
+
+    #[test]
     fn what_promises_rest_on_may_be_said() {
         check(&options(&[("acks", "all"), ("enable.auto.commit", "false"), ("isolation.level", "read_committed")]))
             .unwrap();
@@ -277,9 +341,12 @@ mod tests {
     #[test]
     fn librdkafka_takes_every_setting_of_ours() {
         let options = options(&[]);
-        for config in
-            [plain(&options), positions(&options, "g"), consumer(&options, "g", 0), producer(&options, Some("t"))]
-        {
+        for config in [
+            plain(&options),
+            positions(&options, "g"),
+            consumer(&options, "g", 0),
+            producer(&options, Some("t"), BATCH_BYTES),
+        ] {
             config.create_native_config().unwrap();
         }
     }

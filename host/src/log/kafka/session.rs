@@ -9,7 +9,7 @@ use super::Guarantee;
 use super::client::has_passing_cause;
 use super::cluster::{Cluster, REQUEST};
 use super::input::Input;
-use super::output::{Output, Positions};
+use super::output::{Output, Positions, Unready};
 use super::state;
 use crate::log::{Commit, Event, LogError, Member, Session};
 use crate::table::TableError;
@@ -20,6 +20,8 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 const TELL: Duration = Duration::from_secs(5);
 /// How long to wait between two looks.
 const SLICE: Duration = Duration::from_millis(50);
+/// How long to wait for a producer that was not ready.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A worker of a stage, or a feed.
 pub(super) struct KafkaSession {
@@ -67,12 +69,14 @@ impl KafkaSession {
     }
 
     /// Whether the producer can be used. It is looked at before records are handed out, because here it can be waited for.
-    fn is_ready(&mut self) -> bool {
+    fn is_ready(&mut self) -> Result<bool, LogError> {
         match self.output.ready(REQUEST) {
-            Ok(()) => true,
-            Err(error) => {
+            Ok(()) => Ok(true),
+            Err(Unready { error, is_final: true }) => Err(error),
+            Err(Unready { error, is_final: false }) => {
                 self.tell(&error, "waiting for the brokers");
-                false
+                self.output.serve(PAUSE);
+                Ok(false)
             }
         }
     }
@@ -96,7 +100,7 @@ impl KafkaSession {
                 Ok(None)
             }
             // ## Claimed => Announced
-            Feed::Claimed if self.is_ready() => {
+            Feed::Claimed if self.is_ready()? => {
                 let state = match state::read(&self.cluster, &self.group, 0) {
                     Ok(state) => state,
                     Err(error) if has_passing_cause(&error) => {
@@ -128,12 +132,22 @@ impl KafkaSession {
         if let Some(rows) = rows.first() {
             return Err(TableError::NoTable(rows.table.name.clone()).into());
         }
+        let is_exact = self.cluster.options.guarantee == Guarantee::ExactlyOnce;
+        if let Source::Topic(input) = &self.input {
+            input.check(positions)?;
+        }
+        if !is_exact && !states.is_empty() {
+            // A state that is there before the records of its step takes them for written, if the step is cut off: the state
+            // of a feed is its position, and a module may keep what it has answered.
+            self.output.deliver()?;
+        }
         match &mut self.input {
             Source::Topic(input) => {
+                // Once more: that may have taken long, and who has the partition by now has a newer state.
                 input.check(positions)?;
                 let (consumer, topic) = (input.native(), input.topic());
                 self.output.commit(Some(Positions { consumer, topic, commit: &commit }), states, self.partitions)?;
-                if self.cluster.options.guarantee == Guarantee::AtLeastOnce && !positions.is_empty() {
+                if !is_exact && !positions.is_empty() {
                     input.commit(&commit)?;
                 }
                 input.committed(states);
@@ -163,7 +177,7 @@ impl Session for KafkaSession {
                 }
             }
         }
-        if !self.output.is_open() && !self.is_ready() {
+        if !self.output.is_open() && !self.is_ready()? {
             return Ok(Event::Idle);
         }
         match &mut self.input {

@@ -24,12 +24,21 @@ pub(super) fn topic_of(group: &str) -> String {
     format!("{group}.state")
 }
 
-/// Makes the changelog of a group, if it is not there and not for others to make.
+/// Makes the changelog of a group, if it is not there and not for others to make. A group that has read before then begins
+/// without states, which is right only if it never had any.
 pub(super) fn ensure(cluster: &Cluster, group: &str, partitions: u32) -> Result<(), LogError> {
     let topic = topic_of(group);
     match cluster.writable(&topic) {
         Err(LogError::NoTopic(_)) if cluster.options.creates_states => {}
         other => return other.map(drop),
+    }
+    if cluster.is_group(group)? {
+        tracing::warn!(
+            group,
+            topic,
+            "this group has read records and has no topic of states: it begins without a state where it was left; if it had \
+             one, the topic was deleted"
+        );
     }
     let largest = (MAX_RECORD_BYTES + properties::OVERHEAD_BYTES).to_string();
     // Compacted early and in small segments, so that little has to be read back.
