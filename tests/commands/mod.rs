@@ -264,7 +264,8 @@ fn wrong_usage_and_configuration_end_with_64_and_say_what_to_do() {
     let no_field = PIPELINE.replace("key = [\"id\"]", "key = [\"name\"]");
     fs::write(dir.path().join("no-field.toml"), no_field).expect("a file");
     let nowhere = "error: cannot read `pipeline.toml`: No such file or directory (os error 2)\n\
-                   hint: name a pipeline file, or change to the folder that has one\n";
+                   hint: name a pipeline file, or change to the folder that has one; commands for topics also take \
+                   `--brokers` or `--log`\n";
     let missing = "error: the following required arguments were not provided:\n";
     for (place, arguments, said) in [
         (
@@ -342,7 +343,7 @@ fn rows_may_go_to_a_file_of_their_own() {
 fn what_is_not_there_ends_with_1_and_is_named() {
     let dir = through();
     let no_topic = |name: &str| {
-        let made = "a pipeline with `create_topics = true` makes its topics when it starts";
+        let made = "`host topics create` makes it, and so does the start of a pipeline that makes its topics";
         format!("there is no topic `{name}`; {made}\nhint: `host topics list` lists those that there are")
     };
     for (arguments, said) in [

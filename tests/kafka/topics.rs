@@ -44,6 +44,8 @@ fn a_topic_is_made_shown_changed_and_deleted() {
         assert!(told.must_end(code).stderr.contains(why), "{}", told.stderr);
     };
     refused(64, &["create", &topic], "has 2 partitions, not 1");
+    let again = topics(&["create", &topic, "--partitions", "2"]);
+    assert_eq!(again.must_end(0).stdout, format!("topic {topic} was there, and stays as it is\n"));
     refused(1, &["create", &format!("{topic}.more"), "--replication", "4"], "3 broker(s) are registered");
     let setting = ["create", &format!("{topic}.more"), "--config", "cleanup.policy=sometimes"];
     refused(1, &setting, "Invalid value sometimes for configuration cleanup.policy");
@@ -77,13 +79,15 @@ fn a_topic_is_made_shown_changed_and_deleted() {
     until("the group is empty", DEADLINE, || line(&described().stdout, &[&group])[1..4] == ["Empty", "90", "!"]);
 
     refused(64, &["alter", &topic, "--partitions", "1"], "has 2 partitions, not 1");
+    // Partitions cannot be taken back, so that nothing else may be wrong when they are added.
+    refused(1, &["alter", &topic, "--partitions", "4", "--config", "retention.ms=soon"], "retention.ms");
     let alter =
         ["alter", &topic, "--partitions", "4", "--config", "retention.ms=", "--config", "max.message.bytes=2000"];
     assert_eq!(
         topics(&alter).must_end(0).stdout,
         format!(
-            "partitions of {topic}: 2 -> 4\nretention.ms of {topic}: the brokers' default\n\
-             max.message.bytes of {topic}: 2000\n"
+            "retention.ms of {topic}: the brokers' default\nmax.message.bytes of {topic}: 2000\n\
+             partitions of {topic}: 2 -> 4\n"
         )
     );
     until("the new partitions are there", DEADLINE, || {

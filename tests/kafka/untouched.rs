@@ -3,15 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use host::log::Log as _;
 use host::log::kafka::Guarantee;
 
 use crate::contract::kafka::{brokers, open, prefix};
 use crate::contract::records::all_kept;
-use crate::support::{Folder, services, top};
+use crate::support::{Folder, services, top, until};
 
 const RECORDS: usize = 200;
+const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_pipeline_makes_no_topic_unless_it_is_told_to() {
@@ -73,6 +75,8 @@ alerts = {{ topic = "{prefix}alerts", key = ["id"] }}
     ];
     let needed: BTreeSet<String> = needed.iter().map(|name| format!("{prefix}{name}")).collect();
     needed.iter().for_each(|name| assert!(told.contains(&format!("`{name}`")), "{name} in\n{told}"));
+    let checked = folder.host(&["check"]);
+    needed.iter().for_each(|name| assert!(checked.must_end(1).stderr.contains(&format!("`{name}`")), "{name}"));
     assert_eq!(there(), BTreeSet::new(), "a run that is refused makes nothing");
 
     // What it says makes just these, and only together they do.
@@ -86,6 +90,7 @@ alerts = {{ topic = "{prefix}alerts", key = ["id"] }}
     let refused = run();
     assert!(refused.must_end(1).stderr.contains(&format!("`{}`", last[2])), "{}", refused.stderr);
     make(last);
+    folder.host(&["check"]).must_end(0);
     run().must_end(0);
     assert_eq!(there(), needed, "it has made others");
     let raw = log.topic(&format!("{prefix}raw")).unwrap().unwrap();
@@ -93,4 +98,13 @@ alerts = {{ topic = "{prefix}alerts", key = ["id"] }}
     assert_eq!(log.topic(&format!("{prefix}p.analyzer.state")).unwrap().unwrap().partitions.len(), 3);
     assert_eq!(all_kept(&log, &format!("{prefix}raw")).len(), RECORDS);
     assert_eq!(all_kept(&log, &format!("{prefix}analysis")).len(), RECORDS);
+
+    // Where there are positions and no states, somebody has deleted them.
+    let states = format!("{prefix}p.analyzer.state");
+    folder.host(&["topics", "delete", &states, "--brokers", brokers()]).must_end(0);
+    until("the states are gone", DEADLINE, || !there().contains(&states));
+    let anew = folder.host(&["run", "--until-end", "--set", "create_topics=true"]);
+    let told = &anew.must_end(0).stderr;
+    let warned = |group: &str| told.lines().any(|line| line.contains("no topic of states") && line.contains(group));
+    assert!(warned(&format!("{prefix}p.analyzer")) && !warned(&format!("{prefix}p.feed")), "{told}");
 }

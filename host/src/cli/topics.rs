@@ -72,7 +72,12 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write, shutdown: &Shutdow
         Command::Describe(describe) => {
             let place = describe.place.find()?;
             let mut schemas = values::Schemas::new(place.registry()?, place.subjects());
-            let schema = schemas.of_topic(&describe.topic)?.map(|(id, schema)| (id, schema.describe(schema.root())));
+            // What a registry that is away would add is less than what the brokers tell.
+            let schema = schemas.of_topic(&describe.topic).unwrap_or_else(|error| {
+                tracing::warn!("its schema is not told: {error:#}");
+                None
+            });
+            let schema = schema.map(|(id, schema)| (id, schema.describe(schema.root())));
             let name = &describe.topic;
             let missing = || LogError::NoTopic(name.clone());
             match place.look()? {

@@ -53,6 +53,8 @@ pub(super) fn print(
         let head = [("GROUP", Side::Left), ("STATE", Side::Left), ("LAG", Side::Right), ("LARGEST", Side::Left)];
         let rows: Vec<Vec<String>> = groups.iter().map(group_row).collect();
         marks.grid(out, &head, &rows)?;
+    } else if let Some(group) = group {
+        writeln!(out, "\nno group `{group}` has a position in it")?;
     }
     Ok(())
 }

@@ -15,7 +15,11 @@ use crate::pipeline::OpenLog;
 Examples:
   host topics create products --partitions 6 --replication auto --brokers localhost:9092
   host topics create prices --config retention.ms=86400000 --config min.insync.replicas=2
-  host topics create notes --log data/products.db")]
+  host topics create notes --log data/products.db
+
+On Kafka the topic keeps its records for ever, takes records of 16 MiB and records of any time, unless `--config` sets
+retention.ms, retention.bytes, max.message.bytes or message.timestamp.after.max.ms. A topic that is there with as many
+partitions stays as it is.")]
 pub(super) struct Create {
     /// The topic
     topic: String,
@@ -79,7 +83,10 @@ pub(super) struct Delete {
 #[command(after_help = "\
 Examples:
   host topics advise --nodes 5
-  host topics advise --brokers localhost:9092        for the brokers that there are")]
+  host topics advise --brokers localhost:9092        for the brokers that there are
+
+Of N brokers, floor((N - 1) / 2) replicas and partitions are advised, and one at least: so many brokers can be lost while
+the others are still more than half. `host topics create --replication auto` takes that number.")]
 pub(super) struct Advise {
     /// How many brokers
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -152,7 +159,7 @@ pub(super) fn create(arguments: &Create, out: &mut dyn Write) -> anyhow::Result<
                 return Err(Usage::new(what).into());
             }
             if log.create_topic(&new)? == Created::Existing {
-                writeln!(out, "topic {topic} was there")?;
+                writeln!(out, "topic {topic} was there, and stays as it is")?;
                 return Ok(());
             }
         }
@@ -166,7 +173,10 @@ pub(super) fn create(arguments: &Create, out: &mut dyn Write) -> anyhow::Result<
                 Some(Replication::Fixed(number)) => Some(*number),
                 None => None,
             };
-            log.create(&new, replicas, &settings)?;
+            if log.create(&new, replicas, &settings)? == Created::Existing {
+                writeln!(out, "topic {topic} was there, and stays as it is")?;
+                return Ok(());
+            }
         }
     }
     writeln!(out, "created {topic}")?;
@@ -185,10 +195,6 @@ pub(super) fn alter(arguments: &Alter, out: &mut dyn Write) -> anyhow::Result<()
         if wanted < existing {
             return Err(LogError::Partitions { topic: topic.clone(), existing, wanted }.into());
         }
-        if wanted > existing {
-            log.add_partitions(topic, wanted)?;
-            writeln!(out, "partitions of {topic}: {existing} -> {wanted}")?;
-        }
     }
     let settings: Vec<(String, Option<String>)> =
         config.iter().map(|setting| (setting.name.clone(), setting.value.clone())).collect();
@@ -197,6 +203,14 @@ pub(super) fn alter(arguments: &Alter, out: &mut dyn Write) -> anyhow::Result<()
         for (name, value) in &settings {
             writeln!(out, "{name} of {topic}: {}", value.as_deref().unwrap_or("the brokers' default"))?;
         }
+    }
+    // Last, as partitions cannot be taken away again.
+    if let Some(wanted) = *partitions {
+        let existing = info.partitions.len() as u32;
+        if wanted > existing {
+            log.add_partitions(topic, wanted)?;
+        }
+        writeln!(out, "partitions of {topic}: {existing} -> {wanted}")?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::{PIPELINE, assemble, load};
 use crate::config::{Input, Source};
 use crate::feed::open_file;
 use crate::log::{LogError, NewTopic};
-use crate::pipeline::{BuiltStage, Location, Purpose, TopicSchema, wanted_topics};
+use crate::pipeline::{BuiltStage, Location, Purpose, TopicSchema, find, wanted_topics};
 use crate::table::TableError;
 
 /// What was typed.
@@ -35,12 +35,17 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
     let open = location.file().is_none_or(|path| path.exists()).then(|| location.look()).transpose()?;
     if let Some(open) = &open {
         let log = open.log();
-        for NewTopic { name: topic, partitions: wanted, .. } in wanted_topics(&built.topics, &*log)? {
-            if let Some(found) = log.topic(&topic)?
-                && found.partitions.len() != wanted as usize
+        let topics = wanted_topics(&built.topics, &*log)?;
+        for NewTopic { name: topic, partitions: wanted, .. } in &topics {
+            if let Some(found) = log.topic(topic)?
+                && found.partitions.len() != *wanted as usize
             {
-                return Err(LogError::Partitions { topic, existing: found.partitions.len() as u32, wanted }.into());
+                let (topic, existing, wanted) = (topic.clone(), found.partitions.len() as u32, *wanted);
+                return Err(LogError::Partitions { topic, existing, wanted }.into());
             }
+        }
+        if !config.create_topics {
+            find(&built, &config, &*log, &topics)?;
         }
     }
     for (sink, ..) in &built.sinks {

@@ -116,8 +116,15 @@ pub fn feed(args: &FeedArgs, out: &mut dyn Write, shutdown: &Shutdown) -> Result
     let open = Location::of(&config).making_states().open(shutdown)?;
     let mut built = assemble_with(&config, &dir, Purpose::Run(shutdown.clone()))?;
     if args.brokers.is_some() && !config.create_topics {
-        // Only what cannot be fed needs the topic of dead letters, and says so when it is not there.
+        // Only what cannot be fed needs the topic of dead letters.
         built.topics.retain(|name, _| *name == args.to);
+        let letters = &config.dead_letters.topic;
+        if matches!(feed.source, config::Source::File { .. }) && open.log().topic(letters)?.is_none() {
+            tracing::warn!(
+                "there is no topic `{letters}`: the first line that cannot be fed will end this; \
+                 `host topics create {letters} --brokers …` makes it"
+            );
+        }
     }
     prepare(&built, &config, &open)?;
     let group = config.group(&format!("feed.{}", feed.name));

@@ -35,6 +35,7 @@ pub(super) fn pipeline(args: &FeedArgs, brokers: &str) -> Result<(Pipeline, Sche
         }
         None => {
             let ids = args.ids.as_deref().unwrap_or(Path::new(IDS));
+            tracing::info!(file = %ids.display(), "no registry is named: schema ids are those of this file");
             schemas.insert("ids".into(), ids.to_string_lossy().into_owned().into());
         }
     }

@@ -380,13 +380,18 @@ pub fn standings(log: &dyn Log, group: &str, topic: &str) -> Result<Vec<Standing
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// No such topic.
-    #[error("there is no topic `{0}`; a pipeline with `create_topics = true` makes its topics when it starts")]
+    #[error(
+        "there is no topic `{0}`; `host topics create` makes it, and so does the start of a pipeline that makes its topics"
+    )]
     NoTopic(String),
     /// A topic name that is not allowed.
     #[error("`{0}` cannot be the name of a topic: use 1 to 249 of a-z, A-Z, 0-9, dot, underscore and hyphen")]
     BadName(String),
     /// The topic has another number of partitions.
-    #[error("topic `{topic}` has {existing} partitions, not {wanted}; partitions cannot be taken away or added here")]
+    #[error(
+        "topic `{topic}` has {existing} partitions, not {wanted}; none can be taken away, and only on Kafka can some be added: \
+         `host topics alter {topic} --partitions {wanted}`"
+    )]
     Partitions {
         /// The topic.
         topic: String,

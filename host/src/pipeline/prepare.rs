@@ -29,7 +29,7 @@ pub struct MissingTopic {
 pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), BuildError> {
     let log = open.log();
     let log = &*log;
-    let mut topics = wanted_topics(&built.topics, log)?;
+    let topics = wanted_topics(&built.topics, log)?;
     if config.create_topics {
         for topic in &topics {
             log.create_topic(topic)?;
@@ -41,11 +41,7 @@ pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), B
             }
         }
     } else {
-        topics.extend(own_topics(built));
-        let missing = missing(built, config, log, &topics)?;
-        if !missing.is_empty() {
-            return Err(BuildError::NoTopics(missing));
-        }
+        find(built, config, log, &topics)?;
     }
     for (group, topic) in stateful(built, config) {
         log.ensure_states(&group, partitions(log, &topics, topic)?)?;
@@ -55,6 +51,16 @@ pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), B
         if sink.creates_table { open.ensure_table(sink) } else { open.check_table(sink) }?;
     }
     Ok(())
+}
+
+/// Looks for all topics of a pipeline that makes none.
+///
+/// # Errors
+/// [`BuildError::NoTopics`] with those that are missing.
+pub fn find(built: &Built, config: &Pipeline, log: &dyn Log, wanted: &[NewTopic]) -> Result<(), BuildError> {
+    let topics = [wanted, &own_topics(built)].concat();
+    let missing = missing(built, config, log, &topics)?;
+    if missing.is_empty() { Ok(()) } else { Err(BuildError::NoTopics(missing)) }
 }
 
 /// Tells which sinks may have rows of one key in an order that is not that of their records.

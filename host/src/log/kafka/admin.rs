@@ -1,6 +1,7 @@
 //! What only a cluster has: replicas, settings, groups; and changing topics.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 
 use rdkafka::admin::{AdminOptions, NewPartitions, ResourceSpecifier};
 use rdkafka::error::KafkaError;
@@ -9,10 +10,12 @@ use rdkafka::metadata::MetadataTopic;
 use super::cluster::{REQUEST, wait_for};
 use super::native::alter_settings;
 use super::{KafkaLog, MAX_PARTITIONS, describe, state};
-use crate::log::{Log as _, LogError, NewTopic, PartitionInfo, Retention};
+use crate::log::{Created, Log as _, LogError, NewTopic, PartitionInfo, Retention};
 
 /// So many offsets at most are looked at one by one, to tell a group that has read all from one that has not.
 const FEW: i64 = 100;
+/// How many groups are asked about at a time.
+const AT_ONCE: usize = 8;
 
 /// A topic as its cluster has it.
 #[derive(Clone, Debug)]
@@ -99,9 +102,9 @@ impl KafkaLog {
     pub fn groups(&self, topic: &str, state: &TopicState, only: Option<&str>) -> Result<Vec<GroupState>, LogError> {
         let partitions = state.partitions.len() as u32;
         let mut groups = Vec::new();
-        for (group, is) in self.cluster.groups(only)? {
-            let positions = self.cluster.positions(&group, topic, partitions)?;
-            self.cluster.forget_group(&group);
+        let all = self.cluster.groups(only)?;
+        let positions = self.positions(topic, partitions, &all)?;
+        for ((group, is), positions) in all.into_iter().zip(positions) {
             if positions.iter().any(Option::is_some) {
                 let lag = |(partition, position): (&PartitionState, Option<i64>)| {
                     let end = partition.info.map(|info| info.decided);
@@ -115,6 +118,30 @@ impl KafkaLog {
         Ok(groups)
     }
 
+    /// The positions of each group. Each is asked for by a client of its own, so that some are at a time.
+    fn positions(
+        &self,
+        topic: &str,
+        partitions: u32,
+        groups: &[(String, String)],
+    ) -> Result<Vec<Vec<Option<i64>>>, LogError> {
+        let of = |group: &str| {
+            let positions = self.cluster.positions(group, topic, partitions);
+            self.cluster.forget_group(group);
+            positions
+        };
+        let of_some = |some: &[(String, String)]| {
+            std::thread::scope(|scope| {
+                let asked: Vec<_> = some.iter().map(|(group, _)| scope.spawn(|| of(group))).collect();
+                asked
+                    .into_iter()
+                    .map(|asked| asked.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                    .collect::<Vec<_>>()
+            })
+        };
+        groups.chunks(AT_ONCE).flat_map(of_some).collect()
+    }
+
     /// How much is before a position. Few offsets may be none of records, but the ends of transactions.
     fn lag(&self, topic: &str, partition: u32, position: i64, end: i64) -> Result<i64, LogError> {
         let lag = (end - position).max(0);
@@ -122,7 +149,7 @@ impl KafkaLog {
         Ok(if is_nothing { 0 } else { lag })
     }
 
-    /// Creates a topic with these settings beside those that all topics of ours get.
+    /// Creates a topic with these settings beside those that all topics of ours get. One that is there stays as it is.
     ///
     /// # Errors
     /// [`LogError::Partitions`] with the number that it has if it is there; what the brokers say.
@@ -131,7 +158,7 @@ impl KafkaLog {
         topic: &NewTopic,
         replication: Option<i32>,
         settings: &[(String, String)],
-    ) -> Result<(), LogError> {
+    ) -> Result<Created, LogError> {
         topic.check(MAX_PARTITIONS)?;
         let own = super::settings_of(topic.retention);
         let own = own.iter().filter(|(name, _)| settings.iter().all(|(given, _)| given != name));
@@ -139,9 +166,12 @@ impl KafkaLog {
         let given = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let settings: Vec<(&str, &str)> = own.chain(given).collect();
         if self.cluster.create(&topic.name, topic.partitions, replication, &settings)? {
-            return Ok(());
+            return Ok(Created::New);
         }
         let existing = self.cluster.partitions(&topic.name)?.unwrap_or_default();
+        if existing == topic.partitions {
+            return Ok(Created::Existing);
+        }
         Err(LogError::Partitions { topic: topic.name.clone(), existing, wanted: topic.partitions })
     }
 
