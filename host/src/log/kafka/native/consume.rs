@@ -174,7 +174,7 @@ impl Taken {
     }
 }
 
-/// Copies a message to the others of its partition. The bytes that it has.
+/// Copies a message to the others of its partition. How many bytes that took.
 ///
 /// # Safety
 /// The message is one that librdkafka has handed out and that was not destroyed.
@@ -222,6 +222,7 @@ unsafe fn collect(
         }
     };
     let part = &mut parts[at];
+    let before = part.arena.len();
     let key = key.map(|key| part.write(key));
     let value = value.map(|value| part.write(value));
     let first_header = part.headers.len() as u32;
@@ -229,7 +230,7 @@ unsafe fn collect(
     unsafe { headers(message, part) };
     let headers = part.headers.len() as u32 - first_header;
     part.entries.push(Entry { key, value, first_header, headers, timestamp_ms, offset });
-    added
+    part.arena.len() - before
 }
 
 /// Copies the headers of a message.
