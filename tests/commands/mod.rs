@@ -264,8 +264,7 @@ fn wrong_usage_and_configuration_end_with_64_and_say_what_to_do() {
     let no_field = PIPELINE.replace("key = [\"id\"]", "key = [\"name\"]");
     fs::write(dir.path().join("no-field.toml"), no_field).expect("a file");
     let nowhere = "error: cannot read `pipeline.toml`: No such file or directory (os error 2)\n\
-                   hint: name a pipeline file, or change to the folder that has one; commands for topics also take \
-                   `--brokers` or `--log`\n";
+                   hint: name a pipeline file, or change to the folder that has one\n";
     let missing = "error: the following required arguments were not provided:\n";
     for (place, arguments, said) in [
         (

@@ -191,8 +191,7 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
     if let Some(ConfigError::Read { source, .. }) = error.downcast_ref() {
         let missing = source.kind() == io::ErrorKind::NotFound;
-        let how = "name a pipeline file, or change to the folder that has one; commands for topics also take `--brokers` or `--log`";
-        return missing.then(|| how.to_owned());
+        return missing.then(|| "name a pipeline file, or change to the folder that has one".to_owned());
     }
     if let Some(BuildError::NoTopics(missing)) = error.downcast_ref() {
         let commands: Vec<&str> = missing.iter().map(|topic| topic.command.as_str()).collect();
