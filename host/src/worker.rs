@@ -210,10 +210,7 @@ pub fn run(
                 }
                 Ok(false) => abort(session, task, &mut step, &mut standing)?,
                 Err(Stop::Log(error)) if failed < MAX_FAILED_COMMITS && !stopping => {
-                    failed += 1;
-                    tell_of(&error, failed);
-                    abort(session, task, &mut step, &mut standing)?;
-                    pause(after_failed_commits(failed), stop);
+                    redo(&error, &mut failed, stop, || abort(session, task, &mut step, &mut standing))?;
                 }
                 // The next run does it again.
                 Err(Stop::Log(error)) if stopping => {
@@ -283,10 +280,7 @@ pub fn run(
                 let flow = match task.records(session, partition, &batch) {
                     // What was made of them cannot be appended now, so that the step could not be committed.
                     Err(Stop::Log(error @ LogError::Store { .. })) if failed < MAX_FAILED_COMMITS => {
-                        failed += 1;
-                        tell_of(&error, failed);
-                        abort(session, task, &mut step, &mut standing)?;
-                        pause(after_failed_commits(failed), stop);
+                        redo(&error, &mut failed, stop, || abort(session, task, &mut step, &mut standing))?;
                         continue;
                     }
                     flow => flow?,
@@ -325,9 +319,19 @@ pub fn run(
     }
 }
 
-fn tell_of(error: &LogError, failed: u32) {
-    let wait_ms = after_failed_commits(failed).as_millis() as u64;
-    tracing::error!(%error, attempt = failed, wait_ms, "commit failed, trying again");
+/// Has a step thrown away that could not be written, and waits before it is done again.
+fn redo(
+    error: &LogError,
+    failed: &mut u32,
+    stop: &AtomicBool,
+    abort: impl FnOnce() -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    *failed += 1;
+    let wait = after_failed_commits(*failed);
+    tracing::error!(%error, attempt = *failed, wait_ms = wait.as_millis() as u64, "commit failed, trying again");
+    abort()?;
+    pause(wait, stop);
+    Ok(())
 }
 
 /// Whether the group wants a partition back that is in the step.

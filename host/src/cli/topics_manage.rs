@@ -159,7 +159,7 @@ pub(super) fn create(arguments: &Create, out: &mut dyn Write) -> anyhow::Result<
                 return Err(Usage::new(what).into());
             }
             if log.create_topic(&new)? == Created::Existing {
-                writeln!(out, "topic {topic} was there, and stays as it is")?;
+                writeln!(out, "topic {topic} was there")?;
                 return Ok(());
             }
         }
@@ -190,11 +190,9 @@ pub(super) fn alter(arguments: &Alter, out: &mut dyn Write) -> anyhow::Result<()
     }
     let log = place.find()?.kafka("altered")?;
     let info = log.topic(topic)?.ok_or_else(|| LogError::NoTopic(topic.clone()))?;
-    if let Some(wanted) = *partitions {
-        let existing = info.partitions.len() as u32;
-        if wanted < existing {
-            return Err(LogError::Partitions { topic: topic.clone(), existing, wanted }.into());
-        }
+    let existing = info.partitions.len() as u32;
+    if let Some(wanted) = partitions.filter(|wanted| *wanted < existing) {
+        return Err(LogError::Partitions { topic: topic.clone(), existing, wanted }.into());
     }
     let settings: Vec<(String, Option<String>)> =
         config.iter().map(|setting| (setting.name.clone(), setting.value.clone())).collect();
@@ -206,7 +204,6 @@ pub(super) fn alter(arguments: &Alter, out: &mut dyn Write) -> anyhow::Result<()
     }
     // Last, as partitions cannot be taken away again.
     if let Some(wanted) = *partitions {
-        let existing = info.partitions.len() as u32;
         if wanted > existing {
             log.add_partitions(topic, wanted)?;
         }

@@ -8,8 +8,8 @@ use anyhow::Result;
 use super::{PIPELINE, assemble, load};
 use crate::config::{Input, Source};
 use crate::feed::open_file;
-use crate::log::{LogError, NewTopic};
-use crate::pipeline::{BuiltStage, Location, Purpose, TopicSchema, find, wanted_topics};
+use crate::log::LogError;
+use crate::pipeline::{BuiltStage, Location, Purpose, TopicSchema, find_topics, wanted_topics};
 use crate::table::TableError;
 
 /// What was typed.
@@ -36,16 +36,13 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Result<()> {
     if let Some(open) = &open {
         let log = open.log();
         let topics = wanted_topics(&built.topics, &*log)?;
-        for NewTopic { name: topic, partitions: wanted, .. } in &topics {
-            if let Some(found) = log.topic(topic)?
-                && found.partitions.len() != *wanted as usize
-            {
-                let (topic, existing, wanted) = (topic.clone(), found.partitions.len() as u32, *wanted);
-                return Err(LogError::Partitions { topic, existing, wanted }.into());
+        for topic in &topics {
+            if let Some(found) = log.topic(&topic.name)? {
+                topic.fits(found.partitions.len() as u32)?;
             }
         }
         if !config.create_topics {
-            find(&built, &config, &*log, &topics)?;
+            find_topics(&built, &config, &*log, &topics)?;
         }
     }
     for (sink, ..) in &built.sinks {

@@ -278,6 +278,15 @@ impl NewTopic {
         }
         Ok(())
     }
+
+    /// Whether one that is there with so many partitions is the one that is wanted.
+    ///
+    /// # Errors
+    /// [`LogError::Partitions`].
+    pub(crate) fn fits(&self, existing: u32) -> Result<(), LogError> {
+        let (topic, wanted) = (&self.name, self.partitions);
+        if existing == wanted { Ok(()) } else { Err(LogError::Partitions { topic: topic.clone(), existing, wanted }) }
+    }
 }
 
 /// How long records are kept. None is for ever.

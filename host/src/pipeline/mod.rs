@@ -15,7 +15,7 @@ mod topics;
 
 pub use build::{BuildError, Built, BuiltFeed, BuiltStage, build};
 pub use open::{Location, OpenLog, TableStores};
-pub use prepare::{MissingTopic, find, prepare};
+pub use prepare::{MissingTopic, find_topics, prepare};
 pub use run::{Outcome, Until, Watched, run};
 pub use schemas::{Naming, Purpose, SchemaStore, TopicSchema};
 pub use starts::choose;

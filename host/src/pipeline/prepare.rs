@@ -41,7 +41,7 @@ pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), B
             }
         }
     } else {
-        find(built, config, log, &topics)?;
+        find_topics(built, config, log, &topics)?;
     }
     for (group, topic) in stateful(built, config) {
         log.ensure_states(&group, partitions(log, &topics, topic)?)?;
@@ -57,7 +57,7 @@ pub fn prepare(built: &Built, config: &Pipeline, open: &OpenLog) -> Result<(), B
 ///
 /// # Errors
 /// [`BuildError::NoTopics`] with those that are missing.
-pub fn find(built: &Built, config: &Pipeline, log: &dyn Log, wanted: &[NewTopic]) -> Result<(), BuildError> {
+pub fn find_topics(built: &Built, config: &Pipeline, log: &dyn Log, wanted: &[NewTopic]) -> Result<(), BuildError> {
     let topics = [wanted, &own_topics(built)].concat();
     let missing = missing(built, config, log, &topics)?;
     if missing.is_empty() { Ok(()) } else { Err(BuildError::NoTopics(missing)) }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::compatible::unreadable;
-use super::framing::SchemaId;
+use super::framing::{SchemaId, is_id};
 use super::registry::{Compatibility, Registered, Registry, RegistryError};
 
 /// A registry of more bytes was not written by a host.
@@ -94,7 +94,7 @@ fn read(path: &Path) -> Result<Vec<Entry>, RegistryError> {
     let (mut by_id, mut versions) = (HashMap::new(), HashSet::new());
     for entry in &entries {
         let Entry { id, subject, version, schema } = entry;
-        if *id == 0 || *id > i32::MAX as u32 {
+        if !is_id(*id) {
             return Err(damaged(format!("id {id} of subject `{subject}` is not from 1 to {}", i32::MAX)));
         }
         if !versions.insert((subject, version)) {

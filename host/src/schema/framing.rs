@@ -75,6 +75,11 @@ pub enum FramingError {
     Header(usize),
 }
 
+/// Whether a number can be that of a schema: registries count in signed numbers, from 1 on.
+pub(super) fn is_id(number: u32) -> bool {
+    (1..=i32::MAX as u32).contains(&number)
+}
+
 // === impl SchemaId ===
 
 impl From<u32> for SchemaId {

@@ -265,11 +265,7 @@ impl Shared {
     }
 
     fn take_on(&self, writer: &mut Writer, existing: &Topic, wanted: &NewTopic) -> Result<Created, LogError> {
-        let partitions = existing.partitions.len() as u32;
-        if partitions != wanted.partitions {
-            let (topic, wanted) = (wanted.name.clone(), wanted.partitions);
-            return Err(LogError::Partitions { topic, existing: partitions, wanted });
-        }
+        wanted.fits(existing.partitions.len() as u32)?;
         let before = *existing.retention.read().unwrap_or_else(PoisonError::into_inner);
         if before != wanted.retention {
             writer.set_retention(existing.id, wanted.retention)?;

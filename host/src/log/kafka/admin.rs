@@ -152,7 +152,7 @@ impl KafkaLog {
     /// Creates a topic with these settings beside those that all topics of ours get. One that is there stays as it is.
     ///
     /// # Errors
-    /// [`LogError::Partitions`] with the number that it has if it is there; what the brokers say.
+    /// [`LogError::Partitions`] if it is there with another number of them; what the brokers say.
     pub fn create(
         &self,
         topic: &NewTopic,
@@ -168,11 +168,8 @@ impl KafkaLog {
         if self.cluster.create(&topic.name, topic.partitions, replication, &settings)? {
             return Ok(Created::New);
         }
-        let existing = self.cluster.partitions(&topic.name)?.unwrap_or_default();
-        if existing == topic.partitions {
-            return Ok(Created::Existing);
-        }
-        Err(LogError::Partitions { topic: topic.name.clone(), existing, wanted: topic.partitions })
+        topic.fits(self.cluster.partitions(&topic.name)?.unwrap_or_default())?;
+        Ok(Created::Existing)
     }
 
     /// Makes a topic of one partition in which the last record of each key stays, unless it is there.

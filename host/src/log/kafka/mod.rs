@@ -148,11 +148,9 @@ impl Log for KafkaLog {
     fn create_topic(&self, topic: &NewTopic) -> Result<Created, LogError> {
         topic.check(MAX_PARTITIONS)?;
         let exists = |existing: u32| {
-            if existing == topic.partitions {
-                self.take_on(&topic.name, topic.retention)?;
-                return Ok(Created::Existing);
-            }
-            Err(LogError::Partitions { topic: topic.name.clone(), existing, wanted: topic.partitions })
+            topic.fits(existing)?;
+            self.take_on(&topic.name, topic.retention)?;
+            Ok(Created::Existing)
         };
         if let Some(existing) = self.cluster.partitions(&topic.name)? {
             return exists(existing);

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 pub use self::client::check_url;
 use self::client::{Answer, Client};
 use super::compatible::unreadable;
-use super::framing::{Guid, SchemaId};
+use super::framing::{Guid, SchemaId, is_id};
 use super::registry::{Registered, Registry, RegistryError};
 
 /// Where a registry is, and what may be done to it.
@@ -205,7 +205,7 @@ impl Registry for HttpRegistry {
     fn by_id(&self, id: SchemaId) -> Result<Option<String>, RegistryError> {
         let answer = match id {
             // To some registries the path of a number that is no id is no path at all.
-            SchemaId::Id(id) if id == 0 || id > i32::MAX as u32 => return Ok(None),
+            SchemaId::Id(id) if !is_id(id) => return Ok(None),
             SchemaId::Id(id) => self.client.get(&format!("/schemas/ids/{id}"))?,
             SchemaId::Guid(guid) => {
                 let answer = self.client.get(&format!("/schemas/guids/{guid}"))?;
