@@ -17,6 +17,7 @@ mod partitions;
 mod paused;
 mod proof;
 mod rebalance;
+mod returned;
 mod secured;
 mod stand;
 mod states;

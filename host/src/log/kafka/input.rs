@@ -16,6 +16,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
+use self::returned::Returned;
 use super::client::{has_passing_cause, is_erroneous_state, is_hopeless, is_passing};
 use super::cluster::{Cluster, REQUEST};
 use super::context::{Change, Context, give_up, take_up};
@@ -26,6 +27,7 @@ use super::state;
 use crate::log::{Commit, Event, LogError, Member};
 
 mod given_up;
+mod returned;
 
 /// How long to wait for records before looking whether the group has something to say.
 const SLICE: Duration = Duration::from_millis(50);
@@ -47,6 +49,7 @@ pub(super) struct Input {
     /// An error that ends the session, to be told by the next poll.
     broken: Option<KafkaError>,
     fenced: Fenced,
+    returned: Returned,
     // Before the consumer, whose queue it is.
     queue: Queue,
     consumer: BaseConsumer<Context>,
@@ -105,7 +108,22 @@ impl Input {
         let (group, worker, topic) = (member.group.clone(), member.worker, topic.to_owned());
         let (partitions, waiting, fenced) = Default::default();
         let (leaving, told, broken) = (None, None, None);
-        Ok(Self { cluster, group, worker, topic, partitions, leaving, waiting, told, broken, fenced, queue, consumer })
+        let returned = Returned::new(&cluster.options.properties);
+        Ok(Self {
+            cluster,
+            group,
+            worker,
+            topic,
+            partitions,
+            leaving,
+            waiting,
+            told,
+            broken,
+            fenced,
+            returned,
+            queue,
+            consumer,
+        })
     }
 
     pub(super) fn topic(&self) -> &str {
@@ -132,6 +150,7 @@ impl Input {
             if self.change()? {
                 continue;
             }
+            self.look_around()?;
             if self.is_lost() {
                 // Librdkafka is about to say so; what is still in the queue is not ours.
                 self.waiting.clear();
@@ -242,6 +261,7 @@ impl Input {
         match self.consumer.context().change() {
             None => Ok(false),
             Some(Change::Assigned(partitions)) => {
+                self.returned.has_joined();
                 // ## gone => Given
                 for partition in &partitions {
                     let (stage, is_told) = (Stage::Given, false);

@@ -166,11 +166,15 @@ pub(super) fn consumer(options: &Options, group: &str, worker: u32) -> ClientCon
     if let Some(instance) = options.properties.get("group.instance.id") {
         config.set("group.instance.id", format!("{instance}-{worker}"));
     }
-    let is_new_protocol = options.properties.get("group.protocol").is_some_and(|protocol| protocol == "consumer");
-    if !is_new_protocol && !options.properties.contains_key("partition.assignment.strategy") {
+    if !is_new_protocol(&options.properties) && !options.properties.contains_key("partition.assignment.strategy") {
         config.set("partition.assignment.strategy", "cooperative-sticky");
     }
     config
+}
+
+/// Whether the coordinator shares the partitions of a group out (KIP-848), and not one of its members.
+pub(super) fn is_new_protocol(properties: &BTreeMap<String, String>) -> bool {
+    properties.get("group.protocol").is_some_and(|protocol| protocol == "consumer")
 }
 
 /// For a producer, with transactions if it has an id, that makes batches of so many bytes at most.

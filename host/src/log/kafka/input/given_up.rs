@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{Input, Leaving, Partition, Stage};
+use super::{Input, Leaving, Partition, Returned, Stage};
 use crate::log::LogError;
 use crate::log::kafka::client::is_hopeless;
 use crate::log::kafka::context::{Change, give_up, take_up};
@@ -67,6 +67,7 @@ impl Input {
         // In this order: a queue goes before its consumer.
         self.queue = queue;
         self.consumer = consumer;
+        self.returned = Returned::new(&self.cluster.options.properties);
         Ok(())
     }
 

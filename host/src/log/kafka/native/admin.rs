@@ -1,5 +1,5 @@
 //! What rdkafka does not ask brokers for: changing single settings of a topic, which leaves the others as they are, why a
-//! topic cannot be made, and how consumer groups of either protocol are.
+//! topic cannot be made, how consumer groups of either protocol are, and which partitions the members of one have.
 
 use std::ffi::CString;
 use std::ptr::{self, NonNull};
@@ -135,6 +135,35 @@ pub(in crate::log::kafka) fn groups(
     told.unwrap_or(Err(KafkaError::GroupListFetch(RDKafkaErrorCode::OperationTimedOut)))
 }
 
+/// The partitions that members of a group of the classic protocol have, each with its topic. None if the group is about to
+/// share them out.
+///
+/// # Errors
+/// What the coordinator says, or that it said nothing in time.
+pub(in crate::log::kafka) fn assigned(
+    client: &Client<Context>,
+    group: &str,
+    timeout: Duration,
+) -> Result<Option<Vec<(String, u32)>>, String> {
+    let group = CString::new(group).map_err(|_| "a zero byte in the name of a group".to_owned())?;
+    let client = client.native_ptr();
+    let mut why = [0; 256];
+    // SAFETY: the client is alive; the options are made and given back here, the request copies what it needs.
+    let told = unsafe {
+        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+        let options = sys::rd_kafka_AdminOptions_new(client, kind);
+        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, why.as_mut_ptr(), why.len());
+        let told = asked(client, timeout + SUM, described, |queue| {
+            let mut groups = [group.as_ptr()];
+            sys::rd_kafka_DescribeConsumerGroups(client, groups.as_mut_ptr(), 1, options, queue);
+        });
+        sys::rd_kafka_AdminOptions_destroy(options);
+        told
+    };
+    told.unwrap_or_else(|| Err("no answer in time".to_owned()))
+}
+
 /// Asks by `ask`, and reads the answer by `told`. None if there was none in time.
 ///
 /// # Safety
@@ -203,6 +232,43 @@ unsafe fn listed(event: *mut sys::rd_kafka_event_t) -> Result<Vec<(String, Strin
             }
         }
         Ok(found)
+    }
+}
+
+/// # Safety
+/// The event is alive.
+unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Result<Option<Vec<(String, u32)>>, String> {
+    use sys::rd_kafka_consumer_group_state_t as State;
+    // SAFETY: as the caller promises; what is read here belongs to the event. One that failed as a whole has no groups.
+    unsafe {
+        let failed = text(sys::rd_kafka_event_error_string(event));
+        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event);
+        if result.is_null() {
+            return Err(failed);
+        }
+        let mut count = 0;
+        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
+        if count == 0 {
+            return Err(failed);
+        }
+        let group = *groups;
+        let refused = sys::rd_kafka_ConsumerGroupDescription_error(group);
+        if !refused.is_null() {
+            return Err(text(sys::rd_kafka_error_string(refused)));
+        }
+        if sys::rd_kafka_ConsumerGroupDescription_state(group) != State::RD_KAFKA_CONSUMER_GROUP_STATE_STABLE {
+            return Ok(None);
+        }
+        let mut assigned = Vec::new();
+        for index in 0..sys::rd_kafka_ConsumerGroupDescription_member_count(group) {
+            let member = sys::rd_kafka_ConsumerGroupDescription_member(group, index);
+            let list = sys::rd_kafka_MemberAssignment_partitions(sys::rd_kafka_MemberDescription_assignment(member));
+            for index in 0..(*list).cnt as usize {
+                let partition = &*(*list).elems.add(index);
+                assigned.push((text(partition.topic), partition.partition as u32));
+            }
+        }
+        Ok(Some(assigned))
     }
 }
 

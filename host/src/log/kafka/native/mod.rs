@@ -18,7 +18,7 @@ mod lent;
 mod produce;
 mod sending;
 
-pub(super) use admin::{alter_settings, groups, refusal};
+pub(super) use admin::{alter_settings, assigned, groups, refusal};
 pub(super) use consume::{Note, Queue, Scan};
 pub(super) use produce::{Producer, TxnError};
 pub(super) use sending::{SendError, Sending};
