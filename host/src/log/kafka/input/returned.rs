@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
 
 use super::Input;
 use crate::log::LogError;
@@ -72,7 +73,7 @@ impl Input {
                 self.consumer.subscribe(&[topic]).map_err(|error| self.cluster.failed(error))?;
             }
             Err(error) => {
-                tracing::debug!(error, group = self.group, topic = self.topic, "looking at the group");
+                tracing::debug!(%error, group = self.group, topic = self.topic, "looking at the group");
                 self.returned = Returned::Looks(now + LATER);
             }
         }
@@ -80,12 +81,12 @@ impl Input {
     }
 
     /// Partitions that no member has.
-    fn forgotten(&self) -> Result<Vec<u32>, String> {
+    fn forgotten(&self) -> Result<Vec<u32>, KafkaError> {
         let Some(assigned) = assigned(self.consumer.client(), &self.group, QUESTION)? else { return Ok(Vec::new()) };
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic), QUESTION).map_err(|error| error.to_string())?;
-        let topic = metadata.topics().first().ok_or("the topic is not told")?;
+        let metadata = self.consumer.fetch_metadata(Some(&self.topic), QUESTION)?;
+        let of_topic = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
         let assigned: HashSet<u32> = assigned.into_iter().filter(|(t, _)| *t == self.topic).map(|(_, p)| p).collect();
-        let all = topic.partitions().iter().map(|partition| partition.id() as u32);
+        let all = of_topic.iter().map(|partition| partition.id() as u32);
         Ok(all.filter(|partition| !assigned.contains(partition)).collect())
     }
 }

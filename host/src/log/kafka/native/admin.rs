@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
+use bytes::Buf as _;
 use rdkafka::bindings as sys;
 use rdkafka::client::Client;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -14,6 +15,8 @@ use super::text;
 
 /// How much longer than the brokers' answers their sum is waited for.
 const SUM: Duration = Duration::from_secs(1);
+/// The state of a group of the classic protocol that has shared its partitions out.
+const STABLE: &str = "Stable";
 
 /// Sets these settings of a topic; those without a value go back to the brokers' default.
 ///
@@ -138,30 +141,32 @@ pub(in crate::log::kafka) fn groups(
 /// The partitions that members of a group of the classic protocol have, each with its topic. None if the group is about to
 /// share them out.
 ///
+/// All brokers are asked, as librdkafka 2.12 does before it has an admin client: that one aborts the program if the
+/// coordinator goes away while it is looked for.
+///
 /// # Errors
-/// What the coordinator says, or that it said nothing in time.
+/// That nobody has told of the group in time.
 pub(in crate::log::kafka) fn assigned(
     client: &Client<Context>,
     group: &str,
     timeout: Duration,
-) -> Result<Option<Vec<(String, u32)>>, String> {
-    let group = CString::new(group).map_err(|_| "a zero byte in the name of a group".to_owned())?;
-    let client = client.native_ptr();
-    let mut why = [0; 256];
-    // SAFETY: the client is alive; the options are made and given back here, the request copies what it needs.
-    let told = unsafe {
-        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-        let options = sys::rd_kafka_AdminOptions_new(client, kind);
-        let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, why.as_mut_ptr(), why.len());
-        let told = asked(client, timeout + SUM, described, |queue| {
-            let mut groups = [group.as_ptr()];
-            sys::rd_kafka_DescribeConsumerGroups(client, groups.as_mut_ptr(), 1, options, queue);
-        });
-        sys::rd_kafka_AdminOptions_destroy(options);
-        told
-    };
-    told.unwrap_or_else(|| Err("no answer in time".to_owned()))
+) -> Result<Option<Vec<(String, u32)>>, KafkaError> {
+    use sys::rd_kafka_resp_err_t as Code;
+    let refused = |code: Code| KafkaError::GroupListFetch(code.into());
+    let name = CString::new(group).map_err(|_| refused(Code::RD_KAFKA_RESP_ERR__INVALID_ARG))?;
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    let mut list = ptr::null();
+    // SAFETY: the client is alive, the name is a C string; a list is given back after it was read, here.
+    unsafe {
+        let code = sys::rd_kafka_list_groups(client.native_ptr(), name.as_ptr(), &mut list, timeout_ms);
+        // Not all have answered; who did may have told of it.
+        if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR && code != Code::RD_KAFKA_RESP_ERR__PARTIAL || list.is_null() {
+            return Err(refused(code));
+        }
+        let told = described(&*list);
+        sys::rd_kafka_group_list_destroy(list);
+        told.ok_or_else(|| refused(Code::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE))
+    }
 }
 
 /// Asks by `ask`, and reads the answer by `told`. None if there was none in time.
@@ -235,41 +240,52 @@ unsafe fn listed(event: *mut sys::rd_kafka_event_t) -> Result<Vec<(String, Strin
     }
 }
 
+/// What is told of the one group of a list, if it is.
+///
 /// # Safety
-/// The event is alive.
-unsafe fn described(event: *mut sys::rd_kafka_event_t) -> Result<Option<Vec<(String, u32)>>, String> {
-    use sys::rd_kafka_consumer_group_state_t as State;
-    // SAFETY: as the caller promises; what is read here belongs to the event. One that failed as a whole has no groups.
+/// The list is as librdkafka has made it.
+unsafe fn described(list: &sys::rd_kafka_group_list) -> Option<Option<Vec<(String, u32)>>> {
+    // SAFETY: as the caller promises, each pointer is null or leads to as many elements as the number beside it says.
     unsafe {
-        let failed = text(sys::rd_kafka_event_error_string(event));
-        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event);
-        if result.is_null() {
-            return Err(failed);
+        if list.groups.is_null() || list.group_cnt < 1 {
+            return None;
         }
-        let mut count = 0;
-        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &mut count);
-        if count == 0 {
-            return Err(failed);
+        let group = &*list.groups;
+        if group.err != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
         }
-        let group = *groups;
-        let refused = sys::rd_kafka_ConsumerGroupDescription_error(group);
-        if !refused.is_null() {
-            return Err(text(sys::rd_kafka_error_string(refused)));
-        }
-        if sys::rd_kafka_ConsumerGroupDescription_state(group) != State::RD_KAFKA_CONSUMER_GROUP_STATE_STABLE {
-            return Ok(None);
+        if text(group.state) != STABLE {
+            return Some(None);
         }
         let mut assigned = Vec::new();
-        for index in 0..sys::rd_kafka_ConsumerGroupDescription_member_count(group) {
-            let member = sys::rd_kafka_ConsumerGroupDescription_member(group, index);
-            let list = sys::rd_kafka_MemberAssignment_partitions(sys::rd_kafka_MemberDescription_assignment(member));
-            for index in 0..(*list).cnt as usize {
-                let partition = &*(*list).elems.add(index);
-                assigned.push((text(partition.topic), partition.partition as u32));
+        for index in 0..usize::try_from(group.member_cnt).unwrap_or(0) {
+            let member = &*group.members.add(index);
+            let bytes = usize::try_from(member.member_assignment_size).unwrap_or(0);
+            if bytes > 0 && !member.member_assignment.is_null() {
+                let bytes = std::slice::from_raw_parts(member.member_assignment.cast::<u8>(), bytes);
+                assigned.extend(assignment(bytes)?);
             }
         }
-        Ok(Some(assigned))
+        Some(Some(assigned))
     }
+}
+
+/// The partitions in an assignment, as consumers write it ("Consumer Embedded Protocol" of KIP-429: `Version => INT16`,
+/// `AssignedPartitions => [Topic [Partition]]`, `UserData => BYTES`). None if it cannot be read.
+fn assignment(mut bytes: &[u8]) -> Option<Vec<(String, u32)>> {
+    let bytes = &mut bytes;
+    bytes.try_get_i16().ok()?;
+    let mut assigned = Vec::new();
+    for _ in 0..bytes.try_get_i32().ok()? {
+        let length = usize::try_from(bytes.try_get_i16().ok()?).ok()?;
+        let (topic, rest) = bytes.split_at_checked(length)?;
+        let topic = std::str::from_utf8(topic).ok()?;
+        *bytes = rest;
+        for _ in 0..bytes.try_get_i32().ok()? {
+            assigned.push((topic.to_owned(), u32::try_from(bytes.try_get_i32().ok()?).ok()?));
+        }
+    }
+    Some(assigned)
 }
 
 /// # Safety
@@ -307,5 +323,25 @@ unsafe fn created(event: *mut sys::rd_kafka_event_t) -> Result<(), String> {
         let topics = sys::rd_kafka_CreateTopics_result_topics(result, &mut count);
         let whys = (0..count).map(|index| text(sys::rd_kafka_topic_result_error_string(*topics.add(index))));
         whys.into_iter().find(|why| !why.is_empty()).map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a broker told it of a member of the tests.
+    const WRITTEN: &[u8] = &[0, 1, 0, 0, 0, 1, 0, 2, b'i', b'n', 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 0];
+
+    #[test]
+    fn assignments_are_read() {
+        assert_eq!(assignment(WRITTEN), Some(vec![("in".to_owned(), 1), ("in".to_owned(), 7)]));
+        assert_eq!(assignment(&[0, 0, 0, 0, 0, 0]), Some(Vec::new()));
+    }
+
+    #[test]
+    fn assignments_that_end_early_are_none() {
+        let partitions = WRITTEN.len() - 4;
+        (0..partitions).for_each(|end| assert_eq!(assignment(&WRITTEN[..end]), None, "{end}"));
     }
 }
