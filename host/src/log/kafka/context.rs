@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
@@ -16,6 +17,10 @@ use rdkafka::types::RDKafkaRespErr;
 
 /// In every error of OpenSSL.
 const OPENSSL: &str = "SSL routines:";
+
+/// How long it takes librdkafka at most to be done if it does not wait for an answer.
+const UNASKED: Duration = Duration::from_millis(100);
+const SLICE: Duration = Duration::from_millis(5);
 
 /// Beside each client.
 #[derive(Default)]
@@ -110,6 +115,9 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let is_assign = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Relaxed) {
+            if is_closed_within(consumer, UNASKED) {
+                return;
+            }
             let answered = if is_assign { take_up(consumer, list) } else { give_up(consumer, list) };
             if let Err(error) = answered {
                 tracing::debug!(%error, "rebalance while closing");
@@ -125,6 +133,19 @@ impl ConsumerContext for Context {
         tracing::debug!(?change, "rebalance");
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
     }
+}
+
+/// Whether a consumer that is being closed is so within this time. Librdkafka may tell of a change that it does not wait to be
+/// answered, just before it is done; an answer that comes to it then is lost, and whoever gives it waits for ever.
+fn is_closed_within(consumer: &BaseConsumer<Context>, time: Duration) -> bool {
+    let deadline = Instant::now() + time;
+    while !consumer.closed() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(SLICE);
+    }
+    true
 }
 
 /// Answers an assignment: reads these partitions from the offsets in the list on.
