@@ -58,8 +58,9 @@ impl Returned {
 impl Input {
     /// Looks, when it is time to, for partitions that the group has forgotten.
     pub(super) fn look_around(&mut self) -> Result<(), LogError> {
+        let Returned::Looks(at) = self.returned else { return Ok(()) };
         let now = Instant::now();
-        if !matches!(self.returned, Returned::Looks(at) if at <= now) {
+        if now < at {
             return Ok(());
         }
         match self.forgotten() {

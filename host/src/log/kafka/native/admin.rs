@@ -141,8 +141,8 @@ pub(in crate::log::kafka) fn groups(
 /// The partitions that members of a group of the classic protocol have, each with its topic. None if the group is about to
 /// share them out.
 ///
-/// All brokers are asked, as librdkafka 2.12 does before it has an admin client: that one aborts the program if the
-/// coordinator goes away while it is looked for.
+/// All brokers are asked, by the request that is older than librdkafka's admin client: that one (2.12) aborts the program if
+/// the coordinator goes away while it is looked for.
 ///
 /// # Errors
 /// That nobody has told of the group in time.
@@ -330,7 +330,7 @@ unsafe fn created(event: *mut sys::rd_kafka_event_t) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    /// As a broker told it of a member of the tests.
+    /// Partitions 1 and 7 of `in`.
     const WRITTEN: &[u8] = &[0, 1, 0, 0, 0, 1, 0, 2, b'i', b'n', 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 0];
 
     #[test]
