@@ -20,7 +20,7 @@ SAMPLES := processor analyzer orders shapes
 SERVICES := python3 tests/services/services.py
 # Tests that take minutes, by the beginnings of their names; the last ones with so many records, and services away for so
 # many seconds, and one after the other.
-SOAK := contract::kafka::at_least_once_log contract::kafka::new_protocol_log kafka::grown kafka::killed kafka::paused kafka::rebalance kafka::returned
+SOAK := contract::kafka::at_least_once_log contract::kafka::new_protocol_log kafka::grown kafka::killed kafka::paused kafka::rebalance kafka::returned kafka::unheard
 PROOF := kafka::outages kafka::proof cassandra::outages cassandra::nodes
 RECORDS := 1000000
 AWAY_SECS := 60

@@ -22,4 +22,5 @@ mod secured;
 mod stand;
 mod states;
 mod topics;
+mod unheard;
 mod untouched;

@@ -19,7 +19,7 @@ use rdkafka::types::RDKafkaRespErr;
 const OPENSSL: &str = "SSL routines:";
 
 /// How long it takes librdkafka at most to be done if it does not wait for an answer.
-const UNASKED: Duration = Duration::from_millis(100);
+const CLOSES: Duration = Duration::from_secs(1);
 const SLICE: Duration = Duration::from_millis(5);
 
 /// Beside each client.
@@ -27,6 +27,8 @@ const SLICE: Duration = Duration::from_millis(5);
 pub(super) struct Context {
     changes: Mutex<VecDeque<Change>>,
     closing: AtomicBool,
+    /// Whether the next revocation may be one that librdkafka, which is closing, does not wait to be answered.
+    unawaited: AtomicBool,
     refusal: Arc<Refusal>,
 }
 
@@ -84,8 +86,9 @@ impl Context {
         !self.changes.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    /// From now on partitions are given up as soon as that is asked for.
-    pub(super) fn close(&self) {
+    /// From now on partitions are given up as soon as that is asked for. `protocol` is that of the group.
+    pub(super) fn close(&self, protocol: RebalanceProtocol) {
+        self.unawaited.store(matches!(protocol, RebalanceProtocol::Eager), Ordering::Relaxed);
         self.closing.store(true, Ordering::Relaxed);
     }
 }
@@ -113,30 +116,34 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let is_assign = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if self.closing.load(Ordering::Relaxed) {
-            if is_closed_within(consumer, UNASKED) {
-                return;
-            }
-            let answered = if is_assign { take_up(consumer, list) } else { give_up(consumer, list) };
-            if let Err(error) = answered {
-                tracing::debug!(%error, "rebalance while closing");
-            }
-            return;
-        }
         let partitions = list.elements().iter().map(|element| element.partition() as u32).collect();
-        let change = if is_assign {
+        let change = if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             Change::Assigned(partitions)
         } else {
             Change::Revoked { partitions, lost: consumer.assignment_lost() }
         };
-        tracing::debug!(?change, "rebalance");
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+        let closing = self.closing.load(Ordering::Relaxed);
+        tracing::debug!(?change, closing, "rebalance");
+        if !closing {
+            self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+            return;
+        }
+        let is_assigned = matches!(change, Change::Assigned(_));
+        if !is_assigned && self.unawaited.swap(true, Ordering::Relaxed) && is_closed_within(consumer, CLOSES) {
+            return;
+        }
+        let answered = if is_assigned { take_up(consumer, list) } else { give_up(consumer, list) };
+        if let Err(error) = answered {
+            tracing::debug!(%error, "rebalance while closing");
+        }
     }
 }
 
-/// Whether a consumer that is being closed is so within this time. Librdkafka may tell of a change that it does not wait to be
-/// answered, just before it is done; an answer that comes to it then is lost, and whoever gives it waits for ever.
+/// Whether a consumer that is being closed is so within this time.
+///
+/// As it closes, librdkafka revokes all partitions, also if it has just revoked some for a rebalance and that was not heard of
+/// yet. It is done then when the first of both is answered (with the eager protocol, even without that). If the other is
+/// answered later than that, the answer is dropped (`rd_kafka_cgrp_op_serve`), and whoever gives it waits for ever.
 fn is_closed_within(consumer: &BaseConsumer<Context>, time: Duration) -> bool {
     let deadline = Instant::now() + time;
     while !consumer.closed() {

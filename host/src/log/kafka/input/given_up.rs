@@ -74,7 +74,7 @@ impl Input {
     /// Answers all that librdkafka waits for, without which it does not close.
     fn close(&mut self) {
         let context = self.consumer.context().clone();
-        context.close();
+        context.close(self.consumer.rebalance_protocol());
         let mut answers = Vec::new();
         let unplaced = self.partitions.iter().filter(|(_, partition)| partition.stage == Stage::Given);
         let unplaced: Vec<u32> = unplaced.map(|(number, _)| *number).collect();
