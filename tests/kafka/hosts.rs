@@ -65,6 +65,7 @@ impl Orders {
         Self { brokers: brokers.to_owned(), prefix: prefix.to_owned(), guarantee, is_large: false, properties }
     }
 
+    /// With a setting, in place of what it was before.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         self.properties.push((name.to_owned(), value.to_owned()));
         self

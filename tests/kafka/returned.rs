@@ -15,19 +15,23 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const SLICE: Duration = Duration::from_millis(100);
 
 /// A member, and the partitions that it has.
-struct Member {
+pub struct Member {
     session: Box<dyn Session>,
-    has: BTreeSet<u32>,
+    pub has: BTreeSet<u32>,
 }
 
 impl Member {
-    fn new(orders: &Orders, name: &str) -> Self {
-        let (session, _) = orders.clone().set("group.instance.id", name).worker(0);
+    pub fn new(orders: &Orders) -> Self {
+        let (session, _) = orders.worker(0);
         Self { session, has: BTreeSet::new() }
     }
 
+    fn named(orders: &Orders, name: &str) -> Self {
+        Self::new(&orders.clone().set("group.instance.id", name))
+    }
+
     /// Whether a partition was taken from it.
-    fn hears(&mut self) -> bool {
+    pub fn hears(&mut self) -> bool {
         match self.session.poll(1, SLICE).unwrap() {
             Event::Assigned { partition, .. } => assert!(self.has.insert(partition), "{partition} twice"),
             Event::Revoked { partition, .. } => return self.has.remove(&partition),
@@ -39,24 +43,22 @@ impl Member {
 
 /// Nobody else has what was taken from the one that ended: it has not said that it has given it up.
 fn ends_while_partitions_are_taken(guarantee: Guarantee) {
-    let mut orders = Orders::new(brokers(), &prefix(), guarantee);
     // The group does not miss a member while this lasts, and so does not share the partitions out for that.
-    orders.properties.retain(|(name, _)| name != "session.timeout.ms");
-    let orders = orders.set("session.timeout.ms", "300000");
+    let orders = Orders::new(brokers(), &prefix(), guarantee).set("session.timeout.ms", "300000");
     let topic = NewTopic { name: orders.topic("in"), partitions: PARTITIONS, retention: Retention::default() };
     assert_eq!(orders.log().create_topic(&topic).unwrap(), Created::New);
-    let mut first = Member::new(&orders, "a");
+    let mut first = Member::named(&orders, "a");
     until("it has all", DEADLINE, || {
         first.hears();
         first.has.len() == PARTITIONS as usize
     });
-    let mut second = Member::new(&orders, "b");
+    let mut second = Member::named(&orders, "b");
     until("one is taken from it", DEADLINE, || {
         second.hears();
         first.hears()
     });
     drop(first);
-    let mut first = Member::new(&orders, "a");
+    let mut first = Member::named(&orders, "a");
     until("each partition has a member", DEADLINE, || {
         first.hears();
         second.hears();

@@ -8,22 +8,23 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use host::log::kafka::Guarantee;
-use host::log::{Created, Event, Log as _, NewTopic, Retention, Session};
+use host::log::{Created, Log as _, NewTopic, Retention};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use super::hosts::Orders;
+use super::returned::Member;
 use crate::contract::kafka::{brokers, prefix};
 use crate::support::until;
 
 const PARTITIONS: u32 = 6;
+/// In every other one, members have heard of the first half.
 const GROUPS: u32 = 8;
 /// How many members of each group end.
 const MEMBERS: u32 = 10;
 /// How much longer than the one before each takes.
 const STEP: Duration = Duration::from_micros(10);
 const DEADLINE: Duration = Duration::from_secs(60);
-const SLICE: Duration = Duration::from_millis(20);
 
 /// Where a log is written to that takes this long for each line.
 struct Slow(Duration);
@@ -42,13 +43,8 @@ impl io::Write for Slow {
     }
 }
 
-/// How many partitions it has more after one poll.
-fn more(session: &mut dyn Session) -> u32 {
-    u32::from(matches!(session.poll(1, SLICE).unwrap(), Event::Assigned { .. }))
-}
-
 /// Ends a member whose log is slow, and waits for its end.
-fn end(member: Box<dyn Session>, pause: Duration) {
+fn end(member: Member, pause: Duration) {
     let (told, ended) = mpsc::channel();
     std::thread::spawn(move || {
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(move || Slow(pause));
@@ -60,10 +56,8 @@ fn end(member: Box<dyn Session>, pause: Duration) {
 
 /// One member after the other joins a group, and the one before ends as soon as it is told to give partitions up to it.
 fn take_turns(group: u32) {
-    let mut orders = Orders::new(brokers(), &prefix(), Guarantee::AtLeastOnce);
     // It is told in a heartbeat.
-    orders.properties.retain(|(name, _)| name != "heartbeat.interval.ms");
-    let orders = orders.set("heartbeat.interval.ms", "100");
+    let orders = Orders::new(brokers(), &prefix(), Guarantee::AtLeastOnce).set("heartbeat.interval.ms", "100");
     let topic = NewTopic { name: orders.topic("in"), partitions: PARTITIONS, retention: Retention::default() };
     assert_eq!(orders.log().create_topic(&topic).unwrap(), Created::New);
     let onlooker: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers()).create().unwrap();
@@ -71,19 +65,21 @@ fn take_turns(group: u32) {
         let groups = onlooker.fetch_group_list(Some(&orders.group()), DEADLINE).unwrap();
         groups.groups().iter().any(|group| group.state() == "Stable" && group.members().len() == 2)
     };
-    let (mut member, _) = orders.worker(0);
-    let mut has = 0;
+    let mut member = Member::new(&orders);
     for nth in 0..MEMBERS {
         until("it has all partitions", DEADLINE, || {
-            has += more(&mut *member);
-            has == PARTITIONS
+            member.hears();
+            member.has.len() == PARTITIONS as usize
         });
-        let (mut next, _) = orders.worker(0);
-        has = 0;
+        let mut next = Member::new(&orders);
         until("they are shared out", DEADLINE, || {
-            has += more(&mut *next);
+            next.hears();
             are_both_told()
         });
+        if group % 2 == 1 {
+            // It answers that as it ends, and then does not hear of the rest of the rebalance.
+            until("it is told", DEADLINE, || member.hears());
+        }
         end(std::mem::replace(&mut member, next), STEP * (group * MEMBERS + nth));
     }
 }

@@ -27,7 +27,7 @@ const SLICE: Duration = Duration::from_millis(5);
 pub(super) struct Context {
     changes: Mutex<VecDeque<Change>>,
     closing: AtomicBool,
-    /// Whether the next revocation may be one that librdkafka, which is closing, does not wait to be answered.
+    /// Whether the next change may be one that librdkafka, which is closing, does not wait to be answered.
     unawaited: AtomicBool,
     refusal: Arc<Refusal>,
 }
@@ -128,12 +128,11 @@ impl ConsumerContext for Context {
             self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
             return;
         }
-        let is_assigned = matches!(change, Change::Assigned(_));
-        if !is_assigned && self.unawaited.swap(true, Ordering::Relaxed) && is_closed_within(consumer, CLOSES) {
+        if self.unawaited.swap(true, Ordering::Relaxed) && is_closed_within(consumer, CLOSES) {
             return;
         }
-        let answered = if is_assigned { take_up(consumer, list) } else { give_up(consumer, list) };
-        if let Err(error) = answered {
+        // What librdkafka takes each answer for by now.
+        if let Err(error) = consumer.unassign() {
             tracing::debug!(%error, "rebalance while closing");
         }
     }
@@ -141,9 +140,10 @@ impl ConsumerContext for Context {
 
 /// Whether a consumer that is being closed is so within this time.
 ///
-/// As it closes, librdkafka revokes all partitions, also if it has just revoked some for a rebalance and that was not heard of
-/// yet. It is done then when the first of both is answered (with the eager protocol, even without that). If the other is
-/// answered later than that, the answer is dropped (`rd_kafka_cgrp_op_serve`), and whoever gives it waits for ever.
+/// As it closes, librdkafka revokes all partitions, also if it has just told of a rebalance that was not heard of yet. It
+/// takes the first answer of either kind for one to all (`rd_kafka_cgrp_handle_assign_op`), and is done then; with the eager
+/// protocol, even without one. An answer that comes to it later than that may be dropped (`rd_kafka_cgrp_op_serve`), and
+/// whoever gives it waits for ever.
 fn is_closed_within(consumer: &BaseConsumer<Context>, time: Duration) -> bool {
     let deadline = Instant::now() + time;
     while !consumer.closed() {
